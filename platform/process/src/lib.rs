@@ -1,0 +1,9 @@
+//! What every Gatepost process does around its work: the clock, settings, telemetry and an orderly end.
+//! Nothing here knows of parcels, residents or storage.
+
+pub mod clock;
+pub mod config;
+pub mod ids;
+pub mod metrics_http;
+pub mod shutdown;
+pub mod telemetry;
