@@ -38,10 +38,7 @@ impl SystemClock {
 
 #[async_trait]
 impl Clock for SystemClock {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "this is the one place that reads the time"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the time")]
     fn now(&self) -> Timestamp {
         whole_milliseconds(Timestamp::now())
     }
@@ -69,10 +66,7 @@ pub struct ManualClock {
 impl ManualClock {
     /// A clock that shows `start`.
     pub fn new(start: Timestamp) -> Self {
-        ManualClock {
-            time: watch::Sender::new(whole_milliseconds(start)),
-            sleepers: watch::Sender::new(0),
-        }
+        ManualClock { time: watch::Sender::new(whole_milliseconds(start)), sleepers: watch::Sender::new(0) }
     }
 
     /// This clock, ready to be handed around; it keeps showing the time of `self`.
@@ -96,11 +90,7 @@ impl ManualClock {
     /// so that no task computes its deadline from the time after the step.
     pub async fn sleeping(&self, count: usize) {
         // The sender is ours, so the channel cannot close while we wait.
-        let _ = self
-            .sleepers
-            .subscribe()
-            .wait_for(|sleepers| *sleepers >= count)
-            .await;
+        let _ = self.sleepers.subscribe().wait_for(|sleepers| *sleepers >= count).await;
     }
 }
 

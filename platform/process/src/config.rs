@@ -70,8 +70,8 @@ where
     T: DeserializeOwned + Serialize + Default,
 {
     // A variable that is not Unicode cannot be a setting's name, and its value cannot be a setting's value.
-    let variables = env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    let variables =
+        env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
     load_with(file, env_prefix, variables)
 }
 
@@ -85,17 +85,13 @@ where
     T: DeserializeOwned + Serialize + Default,
 {
     let mut settings = Figment::from(Serialized::defaults(T::default()));
-    let defaults = settings
-        .extract::<Value>()
-        .map_err(|error| ConfigError::Defaults(error.to_string()))?;
+    let defaults = settings.extract::<Value>().map_err(|error| ConfigError::Defaults(error.to_string()))?;
     if let Some(path) = file {
         settings = settings.merge(Toml::string(&read(path)?));
     }
     let mut variables = Variables::collect(env_prefix, variables, &defaults);
     loop {
-        let with_environment = settings
-            .clone()
-            .merge(Serialized::from(variables.to_dict(), Profile::Default));
+        let with_environment = settings.clone().merge(Serialized::from(variables.to_dict(), Profile::Default));
         match with_environment.extract() {
             Ok(config) => return Ok(config),
             Err(error) if variables.retry_as_value(&error.path) => {}
@@ -105,19 +101,11 @@ where
 }
 
 fn read(path: &Path) -> Result<String, ConfigError> {
-    let text = fs::read_to_string(path).map_err(|source| ConfigError::Read {
-        path: path.to_owned(),
-        source,
-    })?;
+    let text = fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
     // Parsed here first, because the layered reader would repeat the offending line, which may hold a secret.
     if let Err(error) = Toml::from_str::<Value>(&text) {
-        let line = error
-            .span()
-            .map_or(0, |span| text[..span.start].lines().count().max(1));
-        return Err(ConfigError::Syntax {
-            path: path.to_owned(),
-            line,
-        });
+        let line = error.span().map_or(0, |span| text[..span.start].lines().count().max(1));
+        return Err(ConfigError::Syntax { path: path.to_owned(), line });
     }
     Ok(text)
 }
@@ -142,11 +130,7 @@ struct Variable {
 }
 
 impl Variables {
-    fn collect(
-        prefix: &str,
-        variables: impl IntoIterator<Item = (String, String)>,
-        defaults: &Value,
-    ) -> Self {
+    fn collect(prefix: &str, variables: impl IntoIterator<Item = (String, String)>, defaults: &Value) -> Self {
         let prefix = format!("{prefix}_");
         let mut settings = BTreeMap::new();
         for (name, text) in variables {
@@ -157,20 +141,10 @@ impl Variables {
             let default = defaults.find_ref(&path.join("."));
             let (reading, may_be_value) = match default {
                 Some(Value::String(..) | Value::Char(..)) => (Reading::Text, false),
-                Some(Value::Bool(..) | Value::Num(..) | Value::Dict(..) | Value::Array(..)) => {
-                    (Reading::Value, false)
-                }
+                Some(Value::Bool(..) | Value::Num(..) | Value::Dict(..) | Value::Array(..)) => (Reading::Value, false),
                 Some(Value::Empty(..)) | None => (Reading::Text, true),
             };
-            settings.insert(
-                path,
-                Variable {
-                    name,
-                    text,
-                    reading,
-                    may_be_value,
-                },
-            );
+            settings.insert(path, Variable { name, text, reading, may_be_value });
         }
         Variables(settings)
     }
@@ -203,10 +177,7 @@ impl Variables {
     }
 
     fn origin(&self, path: &[String]) -> String {
-        let within = self
-            .0
-            .iter()
-            .find(|(candidate, _)| candidate.starts_with(path));
+        let within = self.0.iter().find(|(candidate, _)| candidate.starts_with(path));
         within.map_or_else(|| "file".to_owned(), |(_, variable)| variable.name.clone())
     }
 }
@@ -218,9 +189,7 @@ fn insert(dict: &mut Dict, path: &[String], value: Value) {
             dict.insert(key.clone(), value);
         }
         [section, rest @ ..] => {
-            let inner = dict
-                .entry(section.clone())
-                .or_insert_with(|| Value::from(Dict::new()));
+            let inner = dict.entry(section.clone()).or_insert_with(|| Value::from(Dict::new()));
             if let Value::Dict(_, inner) = inner {
                 insert(inner, rest, value);
             }
@@ -235,10 +204,7 @@ fn refusal(error: &Error, variables: &Variables) -> ConfigError {
             if path.last() != Some(field) {
                 path.push(field.clone());
             }
-            return ConfigError::UnknownKey {
-                key: path.join("."),
-                origin: variables.origin(&path),
-            };
+            return ConfigError::UnknownKey { key: path.join("."), origin: variables.origin(&path) };
         }
         Kind::InvalidType(_, expected) | Kind::InvalidValue(_, expected) => {
             format!("expected {expected}")
@@ -253,11 +219,7 @@ fn refusal(error: &Error, variables: &Variables) -> ConfigError {
         Kind::Unsupported(_) | Kind::UnsupportedKey(..) => "not a supported value".to_owned(),
         Kind::Message(message) => message.clone(),
     };
-    ConfigError::BadValue {
-        key: path.join("."),
-        origin: variables.origin(&path),
-        problem,
-    }
+    ConfigError::BadValue { key: path.join("."), origin: variables.origin(&path), problem }
 }
 
 #[cfg(test)]

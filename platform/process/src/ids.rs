@@ -24,10 +24,7 @@ mod tests {
         let (first, second) = (new_id(now), new_id(now));
         assert_ne!(first, second);
         assert_eq!(first.get_version_num(), 7);
-        assert_eq!(
-            first.get_timestamp().unwrap().to_unix(),
-            (now.as_second() as u64, 123_000_000)
-        );
+        assert_eq!(first.get_timestamp().unwrap().to_unix(), (now.as_second() as u64, 123_000_000));
     }
 
     #[test]

@@ -19,20 +19,13 @@ pub async fn serve(
     address: SocketAddr,
     registry: Registry,
     shutdown: CancellationToken,
-) -> io::Result<(
-    SocketAddr,
-    impl Future<Output = anyhow::Result<()>> + Send + 'static,
-)> {
+) -> io::Result<(SocketAddr, impl Future<Output = anyhow::Result<()>> + Send + 'static)> {
     let listener = TcpListener::bind(address).await?;
     let bound = listener.local_addr()?;
-    let router = Router::new()
-        .route("/metrics", get(metrics))
-        .route("/healthz", get(|| async { "ok\n" }))
-        .with_state(registry);
+    let router =
+        Router::new().route("/metrics", get(metrics)).route("/healthz", get(|| async { "ok\n" })).with_state(registry);
     let task = async move {
-        axum::serve(listener, router)
-            .with_graceful_shutdown(shutdown.cancelled_owned())
-            .await?;
+        axum::serve(listener, router).with_graceful_shutdown(shutdown.cancelled_owned()).await?;
         Ok(())
     };
     Ok((bound, task))
@@ -84,11 +77,7 @@ mod tests {
         assert!(metrics.starts_with("HTTP/1.1 200"), "{metrics}");
         assert!(metrics.contains("text/plain; version=0.0.4"), "{metrics}");
         assert!(metrics.contains("\nframes_seen_total 3\n"), "{metrics}");
-        assert!(
-            get_text(address, "/healthz")
-                .await
-                .ends_with("\r\n\r\nok\n")
-        );
+        assert!(get_text(address, "/healthz").await.ends_with("\r\n\r\nok\n"));
         assert!(get_text(address, "/else").await.starts_with("HTTP/1.1 404"));
 
         shutdown.cancel();

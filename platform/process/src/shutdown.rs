@@ -114,10 +114,7 @@ impl Shutdown {
             tracing::warn!(tasks = self.tasks.len(), "not drained, cutting");
             self.drain();
             self.cut.cancel();
-            if tokio::time::timeout(CUT_TIMEOUT, self.tasks.wait())
-                .await
-                .is_err()
-            {
+            if tokio::time::timeout(CUT_TIMEOUT, self.tasks.wait()).await.is_err() {
                 tracing::error!(tasks = self.tasks.len(), "tasks do not yield, leaving them");
             }
         }
@@ -133,11 +130,7 @@ impl Shutdown {
     }
 
     fn outcome(&self) -> anyhow::Result<()> {
-        let failure = self
-            .failure
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+        let failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner).take();
         failure.map_or(Ok(()), Err)
     }
 }
@@ -223,9 +216,7 @@ mod tests {
     }
 
     fn send_signal(signal: &str) {
-        let status = Command::new("kill")
-            .args([signal, &std::process::id().to_string()])
-            .status();
+        let status = Command::new("kill").args([signal, &std::process::id().to_string()]).status();
         assert!(status.unwrap().success());
     }
 }

@@ -113,39 +113,21 @@ pub fn init_with(
 ) -> Result<TelemetryGuard, TelemetryError> {
     let filter = EnvFilter::try_new(&config.filter)?;
     if let Some(registry) = INSTALLED.get() {
-        return Ok(TelemetryGuard {
-            registry: registry.clone(),
-            running: None,
-        });
+        return Ok(TelemetryGuard { registry: registry.clone(), running: None });
     }
     let registry = Registry::new();
-    let reader = opentelemetry_prometheus::exporter()
-        .with_registry(registry.clone())
-        .scope_info_enabled(false)
-        .build()?;
-    let resource = Resource::builder()
-        .with_service_name(config.service_name.clone())
-        .build();
-    let metrics = SdkMeterProvider::builder()
-        .with_resource(resource.clone())
-        .with_reader(reader)
-        .build();
+    let reader =
+        opentelemetry_prometheus::exporter().with_registry(registry.clone()).scope_info_enabled(false).build()?;
+    let resource = Resource::builder().with_service_name(config.service_name.clone()).build();
+    let metrics = SdkMeterProvider::builder().with_resource(resource.clone()).with_reader(reader).build();
 
     let mut tracing = SdkTracerProvider::builder().with_resource(resource);
     let mut exporting = None;
     if let Some(endpoint) = &config.otlp_endpoint {
         // A runtime of its own: the channel then works, and can be flushed, wherever the process's own runtime is.
-        let runtime = Builder::new_multi_thread()
-            .worker_threads(1)
-            .thread_name("otlp")
-            .enable_all()
-            .build()?;
+        let runtime = Builder::new_multi_thread().worker_threads(1).thread_name("otlp").enable_all().build()?;
         let _inside = runtime.enter();
-        let otlp = OtlpExporter::builder()
-            .with_tonic()
-            .with_endpoint(endpoint)
-            .with_timeout(FLUSH_TIMEOUT)
-            .build()?;
+        let otlp = OtlpExporter::builder().with_tonic().with_endpoint(endpoint).with_timeout(FLUSH_TIMEOUT).build()?;
         tracing = tracing.with_batch_exporter(otlp);
         drop(_inside);
         exporting = Some(runtime);
@@ -153,23 +135,13 @@ pub fn init_with(
     if let Some(exporter) = exporter {
         tracing = tracing.with_simple_exporter(exporter);
     }
-    let running = Running {
-        tracing: tracing.build(),
-        metrics,
-        exporting,
-    };
+    let running = Running { tracing: tracing.build(), metrics, exporting };
 
     if INSTALLED.set(registry.clone()).is_err() {
-        return Ok(TelemetryGuard {
-            registry: INSTALLED.get().unwrap_or(&registry).clone(),
-            running: None,
-        });
+        return Ok(TelemetryGuard { registry: INSTALLED.get().unwrap_or(&registry).clone(), running: None });
     }
     install(&config, filter, &running);
-    Ok(TelemetryGuard {
-        registry,
-        running: Some(running),
-    })
+    Ok(TelemetryGuard { registry, running: Some(running) })
 }
 
 fn install(config: &TelemetryConfig, filter: EnvFilter, running: &Running) {
@@ -177,39 +149,19 @@ fn install(config: &TelemetryConfig, filter: EnvFilter, running: &Running) {
     global::set_meter_provider(running.metrics.clone());
     global::set_tracer_provider(running.tracing.clone());
     let logs = match config.log_format {
-        LogFormat::Text => fmt::layer()
-            .with_writer(std::io::stderr)
-            .with_filter(filter)
-            .boxed(),
-        LogFormat::Json => fmt::layer()
-            .json()
-            .with_writer(std::io::stderr)
-            .with_filter(filter)
-            .boxed(),
+        LogFormat::Text => fmt::layer().with_writer(std::io::stderr).with_filter(filter).boxed(),
+        LogFormat::Json => fmt::layer().json().with_writer(std::io::stderr).with_filter(filter).boxed(),
     };
     // The exporter speaks gRPC itself: its own transport must not make spans that it would then have to send.
     let ours = Targets::new().with_default(LevelFilter::INFO).with_targets(
-        [
-            "h2",
-            "hyper",
-            "hyper_util",
-            "tonic",
-            "tower",
-            "opentelemetry",
-        ]
-        .map(|name| (name, LevelFilter::OFF)),
+        ["h2", "hyper", "hyper_util", "tonic", "tower", "opentelemetry"].map(|name| (name, LevelFilter::OFF)),
     );
     let traces = tracing_opentelemetry::layer()
         .with_tracer(running.tracing.tracer("gatepost"))
         .with_location(false)
         .with_threads(false)
         .with_filter(ours);
-    if tracing_subscriber::registry()
-        .with(logs)
-        .with(traces)
-        .try_init()
-        .is_err()
-    {
+    if tracing_subscriber::registry().with(logs).with(traces).try_init().is_err() {
         // A test harness was faster. Metrics work all the same.
         tracing::debug!("another subscriber is installed, traces are not recorded");
     }

@@ -24,11 +24,7 @@ struct Listen {
 
 impl Default for Listen {
     fn default() -> Self {
-        Listen {
-            address: "127.0.0.1:50051".to_owned(),
-            streams: 200,
-            reflection: true,
-        }
+        Listen { address: "127.0.0.1:50051".to_owned(), streams: 200, reflection: true }
     }
 }
 
@@ -44,9 +40,7 @@ struct Smtp {
 fn check(file: &str, variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
     let mut toml = NamedTempFile::new().unwrap();
     toml.write_all(file.as_bytes()).unwrap();
-    let variables = variables
-        .iter()
-        .map(|(name, value)| (name.to_string(), value.to_string()));
+    let variables = variables.iter().map(|(name, value)| (name.to_string(), value.to_string()));
     load_with(Some(toml.path()), "GATEPOST", variables)
 }
 
@@ -57,14 +51,7 @@ fn refused(file: &str, variables: &[(&str, &str)]) -> String {
 #[test]
 fn defaults_then_file_then_environment() {
     let file = "[listen]\naddress = '0.0.0.0:1'\nstreams = 7\n";
-    let config = check(
-        file,
-        &[
-            ("GATEPOST_LISTEN__STREAMS", "9"),
-            ("GATEPOST_SMTP__RELAY", "mail"),
-        ],
-    )
-    .unwrap();
+    let config = check(file, &[("GATEPOST_LISTEN__STREAMS", "9"), ("GATEPOST_SMTP__RELAY", "mail")]).unwrap();
     assert_eq!(config.listen.address, "0.0.0.0:1");
     assert_eq!(config.listen.streams, 9);
     assert!(config.listen.reflection);
@@ -79,35 +66,17 @@ fn no_file_is_needed() {
 
 #[test]
 fn variables_without_a_section_are_not_settings() {
-    let names = [
-        "DATA_DIR",
-        "CONFIG",
-        "OFFLINE",
-        "MODEL_DIR",
-        "PHOTOGRAPHS",
-        "KEY",
-        "ADDRESS",
-    ];
+    let names = ["DATA_DIR", "CONFIG", "OFFLINE", "MODEL_DIR", "PHOTOGRAPHS", "KEY", "ADDRESS"];
     let names = names.map(|name| format!("GATEPOST_{name}"));
     let variables: Vec<_> = names.iter().map(|name| (name.as_str(), "x")).collect();
     check("", &variables).unwrap();
-    check(
-        "",
-        &[("GATEPOSTS_LISTEN__STREAM", "1"), ("OTHER__KEY", "1")],
-    )
-    .unwrap();
+    check("", &[("GATEPOSTS_LISTEN__STREAM", "1"), ("OTHER__KEY", "1")]).unwrap();
 }
 
 #[test]
 fn unknown_keys_are_refused_by_name() {
-    assert_eq!(
-        refused("[smtp]\nprot = 25\n", &[]),
-        "unknown configuration key `smtp.prot` (from file)"
-    );
-    assert_eq!(
-        refused("smpt = 1\n", &[]),
-        "unknown configuration key `smpt` (from file)"
-    );
+    assert_eq!(refused("[smtp]\nprot = 25\n", &[]), "unknown configuration key `smtp.prot` (from file)");
+    assert_eq!(refused("smpt = 1\n", &[]), "unknown configuration key `smpt` (from file)");
     assert_eq!(
         refused("", &[("GATEPOST_SMTP__PROT", "25")]),
         "unknown configuration key `smtp.prot` (from GATEPOST_SMTP__PROT)"
@@ -120,11 +89,8 @@ fn unknown_keys_are_refused_by_name() {
 
 #[test]
 fn texts_of_digits_stay_texts_and_numbers_become_numbers() {
-    let variables = [
-        ("GATEPOST_SMTP__PASSWORD", "0123"),
-        ("GATEPOST_SMTP__RELAY", "10"),
-        ("GATEPOST_SMTP__PORT", "25"),
-    ];
+    let variables =
+        [("GATEPOST_SMTP__PASSWORD", "0123"), ("GATEPOST_SMTP__RELAY", "10"), ("GATEPOST_SMTP__PORT", "25")];
     let config = check("", &variables).unwrap();
     assert_eq!(config.smtp.password.unwrap().expose_secret(), "0123");
     assert_eq!(config.smtp.relay, "10");
@@ -134,26 +100,14 @@ fn texts_of_digits_stay_texts_and_numbers_become_numbers() {
 #[test]
 fn a_bad_value_is_refused_without_repeating_it() {
     let cases = [
-        (
-            "[smtp]\npassword = 271828\n",
-            "configuration key `smtp.password` (from file): expected",
-        ),
-        (
-            "[listen]\nstreams = '271828x'\n",
-            "configuration key `listen.streams` (from file): expected u32",
-        ),
-        (
-            "[smtp]\npassword = 271828x\n",
-            "is not valid TOML at line 2",
-        ),
+        ("[smtp]\npassword = 271828\n", "configuration key `smtp.password` (from file): expected"),
+        ("[listen]\nstreams = '271828x'\n", "configuration key `listen.streams` (from file): expected u32"),
+        ("[smtp]\npassword = 271828x\n", "is not valid TOML at line 2"),
     ];
     for (file, expected) in cases {
         let error = check(file, &[]).unwrap_err();
         assert!(error.to_string().contains(expected), "{error}");
-        assert!(
-            !format!("{error} {error:?}").contains("271828"),
-            "{error:?}"
-        );
+        assert!(!format!("{error} {error:?}").contains("271828"), "{error:?}");
     }
     assert_eq!(
         refused("", &[("GATEPOST_LISTEN__STREAMS", "many")]),
@@ -163,12 +117,8 @@ fn a_bad_value_is_refused_without_repeating_it() {
 
 #[test]
 fn a_missing_file_is_refused() {
-    let error =
-        load_with::<Config>(Some(Path::new("/nowhere/gatepost.toml")), "GATEPOST", []).unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "cannot read configuration file /nowhere/gatepost.toml"
-    );
+    let error = load_with::<Config>(Some(Path::new("/nowhere/gatepost.toml")), "GATEPOST", []).unwrap_err();
+    assert_eq!(error.to_string(), "cannot read configuration file /nowhere/gatepost.toml");
 }
 
 #[test]

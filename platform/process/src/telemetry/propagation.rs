@@ -15,8 +15,7 @@ const TRACEPARENT: &str = "traceparent";
 
 /// Writes the current span's context into the metadata of an outgoing call.
 pub fn inject(metadata: &mut MetadataMap) {
-    TraceContextPropagator::new()
-        .inject_context(&Span::current().context(), &mut Outgoing(metadata));
+    TraceContextPropagator::new().inject_context(&Span::current().context(), &mut Outgoing(metadata));
 }
 
 /// Reads the caller's context from the metadata of an incoming call; empty if there is none.
@@ -41,10 +40,7 @@ pub fn traceparent() -> Option<String> {
 /// before `span` is entered.
 pub fn span_parent(span: &Span, traceparent: &str) {
     let carrier = HashMap::from([(TRACEPARENT.to_owned(), traceparent.to_owned())]);
-    adopt(
-        span,
-        TraceContextPropagator::new().extract_with_context(&Context::new(), &carrier),
-    );
+    adopt(span, TraceContextPropagator::new().extract_with_context(&Context::new(), &carrier));
 }
 
 fn adopt(span: &Span, parent: Context) {

@@ -21,12 +21,7 @@ impl RecordedSpans {
 
     /// Every recorded span, in the order in which they ended.
     pub fn all(&self) -> Vec<SpanData> {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .iter()
-            .cloned()
-            .collect()
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
     }
 }
 
