@@ -1,6 +1,7 @@
 //! Logs, traces and metrics: readable logs always, traces over OTLP when an endpoint is set, metrics in a Prometheus
 //! registry. What is logged where is the business of each crate; no name, phone, image or vector belongs in any of it.
 
+use std::io::IsTerminal;
 use std::sync::OnceLock;
 use std::thread;
 use std::time::Duration;
@@ -148,6 +149,7 @@ fn install(config: &TelemetryConfig, filter: EnvFilter, running: &Running) {
     global::set_text_map_propagator(TraceContextPropagator::new());
     global::set_meter_provider(running.metrics.clone());
     global::set_tracer_provider(running.tracing.clone());
+    let colours = std::io::stderr().is_terminal();
     let logs = match config.log_format {
         LogFormat::Text => fmt::layer().with_writer(std::io::stderr).with_filter(filter).boxed(),
         LogFormat::Json => fmt::layer().json().with_writer(std::io::stderr).with_filter(filter).boxed(),

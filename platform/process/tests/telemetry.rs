@@ -1,4 +1,5 @@
 //! Telemetry as a whole process has it: one test, because it is installed once in a process.
+#![expect(clippy::unwrap_used, reason = "the collector's set-up is test code outside a test function")]
 
 use std::collections::HashMap;
 use std::time::Duration;
