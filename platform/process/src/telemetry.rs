@@ -151,7 +151,7 @@ fn install(config: &TelemetryConfig, filter: EnvFilter, running: &Running) {
     global::set_tracer_provider(running.tracing.clone());
     let colours = std::io::stderr().is_terminal();
     let logs = match config.log_format {
-        LogFormat::Text => fmt::layer().with_writer(std::io::stderr).with_filter(filter).boxed(),
+        LogFormat::Text => fmt::layer().with_ansi(colours).with_writer(std::io::stderr).with_filter(filter).boxed(),
         LogFormat::Json => fmt::layer().json().with_writer(std::io::stderr).with_filter(filter).boxed(),
     };
     // The exporter speaks gRPC itself: its own transport must not make spans that it would then have to send.
