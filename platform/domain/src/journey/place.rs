@@ -1,0 +1,58 @@
+//! A compartment near home is suggested and reserved.
+
+use super::refuse;
+use crate::{
+    Refusal, Step, Timestamp,
+    parcel::{Parcel, State},
+    placement::{self, Candidate, DoorReason, Placement},
+    policy::WaitingPolicy,
+    recipient::Addressee,
+};
+
+/// What placement has to decide with.
+#[derive(Debug, Clone, Copy)]
+pub struct Place<'a> {
+    /// Every locker, ranked for this parcel.
+    pub ranking: &'a [Candidate],
+    /// Whether the recipient agrees to lockers.
+    pub may_deposit: bool,
+    /// For the length of the reservation.
+    pub policy: &'a WaitingPolicy,
+}
+
+impl Place<'_> {
+    /// The best place there is, reserved from `now` on.
+    pub fn reserve(&self, now: Timestamp) -> Placement {
+        if !self.may_deposit {
+            return Placement::Door(DoorReason::NoDepositConsent);
+        }
+        match placement::best(self.ranking) {
+            Some((locker, compartment, walking_metres)) => Placement::Locker {
+                locker: locker.clone(),
+                compartment: compartment.clone(),
+                walking_metres,
+                reserved_until: now + self.policy.reservation,
+            },
+            None => Placement::Door(DoorReason::NoLockerFits),
+        }
+    }
+}
+
+/// Suggests anew. A reservation that still stands is kept as it is.
+pub fn suggest(parcel: Parcel, best: Place<'_>, now: Timestamp) -> Result<Step, Refusal> {
+    let State::Announced { placement } = &parcel.state else {
+        return refuse(&parcel, "suggest placement");
+    };
+    if matches!(parcel.addressee, Addressee::Unresolved(_)) {
+        return Ok(Step::unchanged(parcel));
+    }
+    if let Placement::Locker { reserved_until, .. } = placement
+        && *reserved_until > now
+        && best.may_deposit
+    {
+        return Ok(Step::unchanged(parcel));
+    }
+    let placement = best.reserve(now);
+    let since = parcel.state_since;
+    Ok(Step::changed(parcel.moved(State::Announced { placement }, since), Vec::new()))
+}

@@ -1,0 +1,69 @@
+//! T2: the courier is asked to take it back; never after a pickup.
+
+use super::{Circumstances, publish, refuse, remind};
+use crate::{
+    Refusal, Step,
+    effect::EventKind,
+    parcel::{Parcel, ReminderPlan, State, Stay},
+    recipient::Addressee,
+};
+
+/// A timer fired, or the sweep came by: does whatever is due at this instant, which may be nothing.
+pub fn when_due(parcel: Parcel, circumstances: Circumstances<'_>) -> Step {
+    match &parcel.state {
+        State::Waiting { stay, .. } if circumstances.now >= stay.recall_at => request(parcel, circumstances),
+        _ => remind::at_planned_time(parcel, circumstances),
+    }
+}
+
+fn request(parcel: Parcel, circumstances: Circumstances<'_>) -> Step {
+    let (State::Waiting { stay, .. }, now) = (&parcel.state, circumstances.now) else {
+        return Step::unchanged(parcel);
+    };
+    let stay = Stay { recalls: stay.recalls + 1, ..stay.clone() };
+    let unit = match &parcel.addressee {
+        Addressee::Resident { unit, .. } => unit.clone(),
+        Addressee::Unresolved(_) => String::new(),
+    };
+    let kind = EventKind::RecallRequested {
+        recall: stay.recalls,
+        locker: stay.locker.clone(),
+        compartment: stay.compartment.clone(),
+        building: circumstances.building_name.to_owned(),
+        unit,
+    };
+    Step::changed(parcel.moved(State::RecallRequested { stay }, now), vec![publish(now, kind)])
+}
+
+/// The courier will collect the parcel and bring it to the door.
+pub fn accept(parcel: Parcel, circumstances: Circumstances<'_>) -> Result<Step, Refusal> {
+    match &parcel.state {
+        State::RecallRequested { stay } => {
+            let state = State::RecallAccepted { stay: stay.clone() };
+            let now = circumstances.now;
+            Ok(Step::changed(parcel.moved(state, now), vec![publish(now, EventKind::RecallAccepted)]))
+        }
+        State::RecallAccepted { .. }
+        | State::OutForDoorDelivery
+        | State::DeliveredToDoor
+        | State::DoorDeliveryFailed => Ok(Step::unchanged(parcel)),
+        State::Announced { .. } | State::Waiting { .. } | State::PickedUp | State::Cancelled => {
+            refuse(&parcel, "accept recall")
+        }
+    }
+}
+
+/// The courier will not. The parcel waits on, and is recalled again later.
+pub fn refuse_recall(parcel: Parcel, circumstances: Circumstances<'_>) -> Result<Step, Refusal> {
+    let now = circumstances.now;
+    match &parcel.state {
+        State::RecallRequested { stay } | State::RecallAccepted { stay } => {
+            let stay = Stay { recall_at: now + circumstances.policy.recall_again_after, ..stay.clone() };
+            let state = State::Waiting { stay, plan: ReminderPlan::AtT1 };
+            Ok(Step::changed(parcel.moved(state, now), vec![publish(now, EventKind::RecallRefused)]))
+        }
+        // Refused before, and waiting for the next recall.
+        State::Waiting { stay, .. } if stay.recalls > 0 => Ok(Step::unchanged(parcel)),
+        _ => refuse(&parcel, "refuse recall"),
+    }
+}

@@ -1,0 +1,36 @@
+//! The rules of a parcel's journey, and the words they are told in.
+//!
+//! Nothing here does IO, reads a clock or knows a face: `now` is an argument, a step is a pure function from a
+//! parcel to a [`Step`], and all that recognition means to this crate is a [`sighting::Sighting`].
+//!
+//! ```text
+//! ANNOUNCED --deposit--> WAITING --T2--> RECALL_REQUESTED --accept--> RECALL_ACCEPTED --collect--> OUT_FOR_DOOR_DELIVERY
+//!     |                   |  ^                |   |                       |                           |        |
+//!   cancel             pickup '----refuse-----'  pickup                 pickup                     deliver   fail
+//!     v                   v                       v                       v                           v        v
+//! CANCELLED           PICKED_UP               PICKED_UP               PICKED_UP          DELIVERED_TO_DOOR <- DOOR_DELIVERY_FAILED
+//! ```
+
+pub mod community;
+pub mod consent;
+pub mod effect;
+pub mod id;
+pub mod journey;
+pub mod parcel;
+pub mod placement;
+pub mod policy;
+pub mod ports;
+pub mod principal;
+pub mod recipient;
+pub mod refusal;
+pub mod resident;
+pub mod sighting;
+pub mod topology;
+pub mod usual;
+
+pub use effect::{CourierEvent, Effect, EventKind, Notice, ReminderCause, Step};
+pub use parcel::{Parcel, State};
+pub use refusal::Refusal;
+
+/// Every instant of the product, to the millisecond (both databases keep no more).
+pub use jiff::Timestamp;

@@ -1,0 +1,65 @@
+//! How a step says no.
+
+use crate::{
+    Timestamp,
+    id::{CompartmentId, LockerId},
+    parcel::StateName,
+};
+
+/// Why a step did not happen. Nothing was changed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The parcel's state does not allow the step.
+    #[error("a parcel in {state} cannot take the step {step}")]
+    IllegalStep {
+        /// The state that refused.
+        state: StateName,
+        /// The step asked for.
+        step: &'static str,
+    },
+    /// A report from the future.
+    #[error("the reported time is more than 5 minutes in the future: check the sender's clock")]
+    TimeInFuture,
+    /// A deposit or pickup before the parcel was announced.
+    #[error("the reported time lies more than 5 minutes before the announcement at {announced_at}")]
+    TimeBeforeAnnouncement {
+        /// When it was announced.
+        announced_at: Timestamp,
+    },
+    /// A report older than the deposit.
+    #[error("the reported time lies more than 5 minutes before the deposit at {deposited_at}")]
+    TimeBeforeDeposit {
+        /// When it was deposited.
+        deposited_at: Timestamp,
+    },
+    /// The recipient is not known yet.
+    #[error("the recipient is not resolved to a resident: staff must resolve the parcel before its deposit")]
+    RecipientUnresolved,
+    /// The recipient does not want lockers.
+    #[error("the recipient has not agreed to lockers: bring the parcel to the door")]
+    NoDepositConsent,
+    /// No such compartment.
+    #[error("the community has no compartment {compartment} in locker {locker}")]
+    CompartmentNotFound {
+        /// The locker named.
+        locker: LockerId,
+        /// The compartment named.
+        compartment: CompartmentId,
+    },
+    /// The parcel is larger.
+    #[error("compartment {compartment} of locker {locker} is too small for the parcel")]
+    CompartmentTooSmall {
+        /// The locker named.
+        locker: LockerId,
+        /// The compartment named.
+        compartment: CompartmentId,
+    },
+    /// Another parcel is in it, or has it reserved.
+    #[error("compartment {compartment} of locker {locker} holds or is kept for another parcel")]
+    CompartmentTaken {
+        /// The locker named.
+        locker: LockerId,
+        /// The compartment named.
+        compartment: CompartmentId,
+    },
+}

@@ -1,0 +1,1 @@
+//! The world the journeys are tested in.
