@@ -1,0 +1,192 @@
+//! Finding faces: the detector's passes over a picture, its cells decoded into faces, and one face kept where several
+//! cells found the same.
+
+use candle_core::{Device, Result, Tensor};
+
+use crate::geometry::{Point, Rectangle};
+use crate::image::Picture;
+use crate::model::yunet::{CHANNELS, STRIDES, Yunet};
+
+/// A cell below this score is no face (the detector's published default lies at 0.6 for recall and precision alike).
+const SCORE_MIN: f32 = 0.6;
+
+/// Of two faces that overlap more, the one with the lower score is dropped.
+const OVERLAP_MAX: f32 = 0.3;
+
+/// The most faces of one frame, by score.
+pub const FACES_MAX: usize = 64;
+
+/// Larger pictures are searched at this long side: a face that is recognisable at 32 pixels in a 4K frame is still
+/// found, and no frame takes longer than this.
+const LONG_SIDE_MAX: usize = 1280;
+
+/// The detector was trained on faces of 10 to 300 pixels. Where a larger one fits, the picture is searched a second
+/// time at a quarter of its size, and that pass answers for the faces that the first is not good at.
+const FIRST_PASS_MAX: f32 = 300.0;
+const CLOSE_UP_MIN: f32 = 200.0;
+const CLOSE_UP_SHRINK: usize = 4;
+
+/// The detector wants sides that are multiples of its coarsest stride.
+const SIDE_MULTIPLE: usize = 32;
+
+/// A face that was found.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Detection {
+    /// Around the face.
+    pub bounds: Rectangle,
+    /// Eye at the picture's left, eye at its right, nose tip, mouth corner at its left, mouth corner at its right.
+    pub landmarks: [Point; 5],
+    /// 0 to 1.
+    pub score: f32,
+}
+
+/// Finds the faces of a picture, by descending score, at most `FACES_MAX`.
+pub fn detect(network: &Yunet, picture: &Picture, device: &Device) -> Result<Vec<Detection>> {
+    let long_side = picture.width.max(picture.height);
+    let bounded = if long_side > LONG_SIDE_MAX {
+        let side = |length: usize| (length * LONG_SIDE_MAX / long_side).max(1);
+        Some(picture.shrink(side(picture.width), side(picture.height)))
+    } else {
+        None
+    };
+    let searched = bounded.as_ref().unwrap_or(picture);
+    let mut found = pass(network, searched, device)?;
+    if searched.width.min(searched.height) as f32 > CLOSE_UP_MIN {
+        let quarter = searched.shrink(searched.width / CLOSE_UP_SHRINK, searched.height / CLOSE_UP_SHRINK);
+        let scale = between(&quarter, searched);
+        found.retain(|face| face.bounds.width <= FIRST_PASS_MAX);
+        let close_ups = pass(network, &quarter, device)?.into_iter().map(|face| face.scaled(scale));
+        found.extend(close_ups.filter(|face| face.bounds.width >= CLOSE_UP_MIN));
+    }
+    let scale = between(searched, picture);
+    Ok(distinct(found).into_iter().map(|face| face.scaled(scale)).collect())
+}
+
+/// One pass of the network, at the picture's own size: every cell above the threshold, in no order.
+fn pass(network: &Yunet, picture: &Picture, device: &Device) -> Result<Vec<Detection>> {
+    let levels = network.forward(&input(picture, device)?)?;
+    let mut found = Vec::new();
+    for (cells, stride) in levels.iter().zip(STRIDES) {
+        let (_, _, rows, columns) = cells.dims4()?;
+        let values = cells.flatten_all()?.to_vec1::<f32>()?;
+        decode(&values, rows, columns, stride, &mut found);
+    }
+    // The border that fills up the sides can hold no face.
+    let inside = |face: &Detection| face.bounds.x < picture.width as f32 && face.bounds.y < picture.height as f32;
+    found.retain(inside);
+    Ok(found)
+}
+
+/// A face out of each cell above the threshold. `values` holds a map of `rows * columns` for each channel.
+fn decode(values: &[f32], rows: usize, columns: usize, stride: usize, found: &mut Vec<Detection>) {
+    let area = rows * columns;
+    debug_assert_eq!(values.len(), CHANNELS * area);
+    let step = stride as f32;
+    for cell in 0..area {
+        let value = |channel: usize| values[channel * area + cell];
+        let score = (sigmoid(value(0)) * sigmoid(value(1))).sqrt();
+        // A NaN fails this comparison too.
+        if !(score >= SCORE_MIN) {
+            continue;
+        }
+        let (row, column) = ((cell / columns) as f32, (cell % columns) as f32);
+        let point =
+            |channel: usize| Point { x: (column + value(channel)) * step, y: (row + value(channel + 1)) * step };
+        let centre = point(2);
+        let (width, height) = (value(4).exp() * step, value(5).exp() * step);
+        let bounds = Rectangle { x: centre.x - width / 2.0, y: centre.y - height / 2.0, width, height };
+        found.push(Detection { bounds, landmarks: std::array::from_fn(|index| point(6 + 2 * index)), score });
+    }
+}
+
+/// The faces by descending score, without those that overlap a better one.
+fn distinct(mut found: Vec<Detection>) -> Vec<Detection> {
+    found.sort_by(|a, b| b.score.total_cmp(&a.score));
+    let mut kept: Vec<Detection> = Vec::new();
+    for face in found {
+        if kept.len() == FACES_MAX {
+            break;
+        }
+        if kept.iter().all(|better| better.bounds.overlap(&face.bounds) <= OVERLAP_MAX) {
+            kept.push(face);
+        }
+    }
+    kept
+}
+
+/// The network's input: blue, green and red planes, filled up with zeros at the right and below.
+fn input(picture: &Picture, device: &Device) -> Result<Tensor> {
+    let width = picture.width.next_multiple_of(SIDE_MULTIPLE);
+    let height = picture.height.next_multiple_of(SIDE_MULTIPLE);
+    let mut planes = vec![0.0_f32; 3 * width * height];
+    let (blue, rest) = planes.split_at_mut(width * height);
+    let (green, red) = rest.split_at_mut(width * height);
+    for (y, row) in picture.rgb.chunks_exact(picture.width * 3).enumerate() {
+        let start = y * width;
+        let targets = blue[start..].iter_mut().zip(&mut green[start..]).zip(&mut red[start..]);
+        for (pixel, ((blue, green), red)) in row.chunks_exact(3).zip(targets) {
+            (*red, *green, *blue) = (f32::from(pixel[0]), f32::from(pixel[1]), f32::from(pixel[2]));
+        }
+    }
+    Tensor::from_vec(planes, (1, 3, height, width), device)
+}
+
+fn between(from: &Picture, to: &Picture) -> (f32, f32) {
+    (to.width as f32 / from.width as f32, to.height as f32 / from.height as f32)
+}
+
+fn sigmoid(x: f32) -> f32 {
+    1.0 / (1.0 + (-x).exp())
+}
+
+impl Detection {
+    fn scaled(self, (x, y): (f32, f32)) -> Self {
+        Self {
+            bounds: self.bounds.scaled(x, y),
+            landmarks: self.landmarks.map(|point| point.scaled(x, y)),
+            score: self.score,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn face(x: f32, score: f32) -> Detection {
+        let bounds = Rectangle { x, y: 0.0, width: 10.0, height: 10.0 };
+        Detection { bounds, landmarks: [Point::default(); 5], score }
+    }
+
+    #[test]
+    fn the_better_of_two_overlapping_faces_is_kept() {
+        let kept = distinct(vec![face(2.0, 0.7), face(0.0, 0.9), face(30.0, 0.8)]);
+        assert_eq!(kept, [face(0.0, 0.9), face(30.0, 0.8)]);
+    }
+
+    #[test]
+    fn no_frame_has_more_than_64_faces() {
+        let crowd = (0..100).map(|index| face(20.0 * index as f32, 0.6 + 0.001 * index as f32)).collect();
+        let kept = distinct(crowd);
+        assert_eq!(kept.len(), FACES_MAX);
+        assert_eq!(kept[0].bounds.x, 1980.0);
+    }
+
+    #[test]
+    fn a_cell_becomes_a_face() {
+        let mut values = vec![0.0; CHANNELS * 4];
+        let mut set = |channel: usize, value: f32| values[channel * 4 + 3] = value;
+        set(0, 20.0);
+        set(1, 20.0);
+        set(2, 0.5);
+        set(4, 2.0_f32.ln());
+        set(6, 0.25);
+        let mut found = Vec::new();
+        decode(&values, 2, 2, 8, &mut found);
+        assert_eq!(found.len(), 1);
+        let bounds = found[0].bounds;
+        assert!((bounds.x - 4.0).abs() < 1e-4 && (bounds.y - 4.0).abs() < 1e-4, "{bounds:?}");
+        assert!((bounds.width - 16.0).abs() < 1e-4 && (bounds.height - 8.0).abs() < 1e-4);
+        assert_eq!(found[0].landmarks[0], Point { x: 10.0, y: 8.0 });
+    }
+}

@@ -1,0 +1,143 @@
+//! From JPEG bytes to pixels: decoding within limits, and shrinking.
+
+use zune_core::bytestream::ZCursor;
+use zune_core::colorspace::ColorSpace;
+use zune_core::options::DecoderOptions;
+use zune_jpeg::JpegDecoder;
+
+use crate::FrameError;
+
+/// The largest picture that is decoded. The header is asked first, so a larger one costs no memory.
+pub const PIXELS_MAX: usize = 20_000_000;
+
+/// JPEG's own limit for a side.
+const SIDE_MAX: usize = 65_535;
+
+/// A picture: red, green and blue bytes, row by row.
+#[derive(Clone, PartialEq)]
+pub struct Picture {
+    /// Pixels in a row.
+    pub width: usize,
+    /// Rows.
+    pub height: usize,
+    /// `width * height * 3` bytes.
+    pub rgb: Vec<u8>,
+}
+
+// Pixels of people have no place in a log.
+impl std::fmt::Debug for Picture {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Picture({}x{})", self.width, self.height)
+    }
+}
+
+impl Picture {
+    /// Decodes a JPEG file. Whatever is not one, or ends too early, is `NotAJpeg`; whatever is larger than
+    /// `PIXELS_MAX` is `TooLarge`, before any pixel is decoded.
+    pub fn decode(jpeg: &[u8]) -> Result<Self, FrameError> {
+        let options = DecoderOptions::default()
+            .set_max_width(SIDE_MAX)
+            .set_max_height(SIDE_MAX)
+            .set_strict_mode(true)
+            .jpeg_set_out_colorspace(ColorSpace::RGB);
+        let mut decoder = JpegDecoder::new_with_options(ZCursor::new(jpeg), options);
+        decoder.decode_headers().map_err(|_| FrameError::NotAJpeg)?;
+        let (width, height) = decoder.dimensions().ok_or(FrameError::NotAJpeg)?;
+        if width * height > PIXELS_MAX {
+            return Err(FrameError::TooLarge { width, height });
+        }
+        if !ends_properly(jpeg) {
+            return Err(FrameError::NotAJpeg);
+        }
+        let rgb = decoder.decode().map_err(|_| FrameError::NotAJpeg)?;
+        if rgb.len() != width * height * 3 {
+            return Err(FrameError::NotAJpeg);
+        }
+        Ok(Self { width, height, rgb })
+    }
+
+    /// The picture at a smaller size, each pixel the mean of the area that it covers.
+    pub fn shrink(&self, width: usize, height: usize) -> Self {
+        let columns = Span::over(self.width, width);
+        let mut narrow = vec![0.0_f32; width * self.height * 3];
+        for (source, target) in self.rgb.chunks_exact(self.width * 3).zip(narrow.chunks_exact_mut(width * 3)) {
+            for (span, pixel) in columns.iter().zip(target.chunks_exact_mut(3)) {
+                for (offset, weight) in span.weights.iter().enumerate() {
+                    let source = &source[(span.start + offset) * 3..][..3];
+                    for (value, &byte) in pixel.iter_mut().zip(source) {
+                        *value += weight * f32::from(byte);
+                    }
+                }
+            }
+        }
+        let mut rgb = Vec::with_capacity(width * height * 3);
+        let mut row = vec![0.0_f32; width * 3];
+        for span in Span::over(self.height, height) {
+            row.fill(0.0);
+            for (offset, weight) in span.weights.iter().enumerate() {
+                let source = &narrow[(span.start + offset) * width * 3..][..width * 3];
+                for (value, &source) in row.iter_mut().zip(source) {
+                    *value += weight * source;
+                }
+            }
+            rgb.extend(row.iter().map(|value| (value + 0.5) as u8));
+        }
+        Self { width, height, rgb }
+    }
+}
+
+/// Whether the end-of-image mark is there. The decoder fills what a truncated picture lacks with grey, and a face in
+/// grey is not what the camera saw. Some cameras pad their files, so the mark may be followed by zeros.
+fn ends_properly(jpeg: &[u8]) -> bool {
+    let end = jpeg.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
+    jpeg[..end].ends_with(&[0xFF, 0xD9])
+}
+
+/// The pixels of one axis that make one pixel of a smaller picture, and how much each counts.
+struct Span {
+    start: usize,
+    weights: Vec<f32>,
+}
+
+impl Span {
+    fn over(from: usize, to: usize) -> Vec<Self> {
+        let ratio = from as f64 / to as f64;
+        (0..to)
+            .map(|index| {
+                let (left, right) = (index as f64 * ratio, (index + 1) as f64 * ratio);
+                let start = left.floor() as usize;
+                let end = (right.ceil() as usize).clamp(start + 1, from);
+                let weights = (start..end)
+                    .map(|pixel| {
+                        let covered = right.min((pixel + 1) as f64) - left.max(pixel as f64);
+                        (covered.max(0.0) / ratio) as f32
+                    })
+                    .collect();
+                Self { start, weights }
+            })
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shrinking_takes_the_mean_of_the_area() {
+        let rgb = [0, 60, 120, 30, 90, 150].iter().flat_map(|&value| [value; 3]).collect();
+        let picture = Picture { width: 3, height: 2, rgb };
+        assert_eq!(picture.shrink(1, 1).rgb, [75; 3]);
+        // Each half of three columns: one and a half columns.
+        assert_eq!(picture.shrink(2, 1).rgb[0], 35);
+        assert_eq!(picture.shrink(3, 2), picture);
+    }
+
+    #[test]
+    fn the_end_mark_may_be_padded_but_not_missing() {
+        assert!(ends_properly(&[1, 0xFF, 0xD9]));
+        assert!(ends_properly(&[1, 0xFF, 0xD9, 0, 0]));
+        assert!(!ends_properly(&[1, 0xFF, 0xD9, 7]));
+        assert!(!ends_properly(&[]));
+    }
+}

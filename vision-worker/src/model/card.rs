@@ -1,0 +1,142 @@
+//! The card of a model folder, `model.toml`: what the networks are, where they come from, how their input is made,
+//! and the SHA-256 of every file, which is checked before a file is used.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::ModelError;
+
+/// The name of the card in its folder.
+pub const FILE: &str = "model.toml";
+
+/// What stands before the `@` of a model id.
+const FAMILY: &str = "yunet-2023mar+sface-2021dec";
+
+/// What a model folder says about itself.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Card {
+    /// The model's id: embeddings of different ids never meet.
+    pub id: String,
+    /// Finds faces and their five points.
+    pub detector: Detector,
+    /// Turns an aligned face into numbers.
+    pub embedder: Embedder,
+}
+
+/// The detector's part of the card.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Detector {
+    /// Name of the network.
+    pub architecture: String,
+    /// What a picture must look like.
+    pub input: String,
+    /// The weights.
+    pub weights: Origin,
+}
+
+/// The embedder's part of the card.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Embedder {
+    /// Name of the network.
+    pub architecture: String,
+    /// What a crop must look like.
+    pub input: String,
+    /// Numbers in an embedding.
+    pub dimension: usize,
+    /// What is done to the numbers that the network puts out.
+    pub normalisation: String,
+    /// Where the five points of an aligned face lie in the crop.
+    pub template: [[f32; 2]; 5],
+    /// The weights.
+    pub weights: Origin,
+}
+
+/// A file of weights and where it came from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Origin {
+    /// Name of the safetensors file, in the same folder.
+    pub file: String,
+    /// SHA-256 of that file, in lower-case hexadecimal digits.
+    pub sha256: String,
+    /// The licence its publisher gives it.
+    pub licence: String,
+    /// Who published it, under which name.
+    pub source: String,
+    /// SHA-256 of the published file that it was converted from.
+    pub source_sha256: String,
+}
+
+impl Card {
+    /// Reads the card of a folder.
+    pub fn read(folder: &Path) -> Result<Self, ModelError> {
+        let path = folder.join(FILE);
+        let text = std::fs::read_to_string(&path).map_err(|error| match error.kind() {
+            std::io::ErrorKind::NotFound => ModelError::Missing { path: path.clone() },
+            _ => ModelError::Io { path: path.clone(), source: error },
+        })?;
+        let card: Self = toml::from_str(&text)
+            .map_err(|error| ModelError::Card { path: path.clone(), reason: error.to_string() })?;
+        if card.id != id(&card.detector.weights.sha256, &card.embedder.weights.sha256) {
+            let reason = "the id does not belong to these weights".to_owned();
+            return Err(ModelError::Card { path, reason });
+        }
+        Ok(card)
+    }
+}
+
+impl Origin {
+    /// Reads the file and checks its digest.
+    pub fn read(&self, folder: &Path) -> Result<Vec<u8>, ModelError> {
+        read_checked(&folder.join(&self.file), &self.sha256)
+    }
+}
+
+/// The id of a model: the family, and twelve digits of the SHA-256 over the digests of both weight files.
+pub fn id(detector_sha256: &str, embedder_sha256: &str) -> String {
+    let digest = sha256(format!("{detector_sha256}{embedder_sha256}").as_bytes());
+    format!("{FAMILY}@{}", &digest[..12])
+}
+
+/// Reads a whole file and refuses it if its SHA-256 is not the expected one.
+pub fn read_checked(path: &Path, expected: &str) -> Result<Vec<u8>, ModelError> {
+    let bytes = read(path)?;
+    let found = sha256(&bytes);
+    if found != expected {
+        let path = path.to_owned();
+        return Err(ModelError::DigestMismatch { path, expected: expected.to_owned(), found });
+    }
+    Ok(bytes)
+}
+
+/// Reads a whole file.
+pub fn read(path: &Path) -> Result<Vec<u8>, ModelError> {
+    std::fs::read(path).map_err(|source| match source.kind() {
+        std::io::ErrorKind::NotFound => ModelError::Missing { path: path.to_owned() },
+        _ => ModelError::Io { path: path.to_owned(), source },
+    })
+}
+
+/// The SHA-256 of some bytes in lower-case hexadecimal digits.
+pub fn sha256(bytes: &[u8]) -> String {
+    hex::encode(Sha256::digest(bytes))
+}
+
+/// The folder that is used when none is named: `$GATEPOST_MODEL_DIR`, else below the home folder's cache.
+pub fn default_folder() -> PathBuf {
+    cache_folder("GATEPOST_MODEL_DIR", "models/yunet-sface")
+}
+
+/// The folder named by an environment variable, else `inner` in this project's part of the home folder's cache.
+pub fn cache_folder(variable: &str, inner: &str) -> PathBuf {
+    if let Some(folder) = std::env::var_os(variable).filter(|folder| !folder.is_empty()) {
+        return folder.into();
+    }
+    let home = std::env::var_os("HOME").unwrap_or_else(|| ".".into());
+    Path::new(&home).join(".cache/gatepost").join(inner)
+}

