@@ -1,0 +1,199 @@
+//! The templates that may be searched now. Who belongs into it (consent, a parcel due for a reminder, this
+//! community) is decided by whoever fills it; nobody else can be found.
+
+use gatepost_domain::id::ResidentId;
+
+use crate::embedding::{Embedding, EmbeddingError, ModelId};
+
+/// Every template of everyone who may be found, all of one model.
+#[derive(Debug)]
+pub struct Gallery {
+    model: ModelId,
+    templates: Vec<(ResidentId, Embedding)>,
+}
+
+/// Whom a face resembles most.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Ranking {
+    /// The resident with the most similar template, and its cosine.
+    pub best: Option<(ResidentId, f32)>,
+    /// The most similar template of any other resident.
+    pub second: Option<(ResidentId, f32)>,
+}
+
+/// Why a template was not added.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum GalleryError {
+    /// It is not comparable with the others.
+    #[error(transparent)]
+    Embedding(#[from] EmbeddingError),
+    /// The gallery is full.
+    #[error("gallery is full")]
+    Full,
+}
+
+impl Gallery {
+    /// The most templates: what a search on one core still looks through in a few milliseconds.
+    pub const TEMPLATES_MAX: usize = 100_000;
+
+    /// An empty gallery for embeddings of `model`.
+    pub fn new(model: ModelId) -> Self {
+        Gallery { model, templates: Vec::new() }
+    }
+
+    /// Which model made the templates.
+    pub fn model(&self) -> &ModelId {
+        &self.model
+    }
+
+    /// How many numbers its embeddings have; unknown while it is empty.
+    pub fn dimension(&self) -> Option<usize> {
+        self.templates.first().map(|(_, template)| template.dimension())
+    }
+
+    /// How many templates there are.
+    pub fn len(&self) -> usize {
+        self.templates.len()
+    }
+
+    /// Whether there is nobody to find.
+    pub fn is_empty(&self) -> bool {
+        self.templates.is_empty()
+    }
+
+    /// Adds one of the resident's templates.
+    pub fn add(&mut self, resident: ResidentId, template: Embedding) -> Result<(), GalleryError> {
+        self.check(&template)?;
+        if self.templates.len() == Self::TEMPLATES_MAX {
+            return Err(GalleryError::Full);
+        }
+        self.templates.push((resident, template));
+        Ok(())
+    }
+
+    /// Forgets every template of the resident.
+    pub fn remove(&mut self, resident: ResidentId) {
+        self.templates.retain(|(owner, _)| *owner != resident);
+    }
+
+    /// Compares a face with every template; all templates of a resident count, the most similar one decides.
+    pub fn search(&self, face: &Embedding) -> Result<Ranking, EmbeddingError> {
+        self.check(face)?;
+        Ok(self.search_checked(face))
+    }
+
+    /// Refuses an embedding that the templates cannot be compared with.
+    pub(crate) fn check(&self, embedding: &Embedding) -> Result<(), EmbeddingError> {
+        embedding.check_comparable(&self.model, self.dimension().unwrap_or(embedding.dimension()))
+    }
+
+    pub(crate) fn search_checked(&self, face: &Embedding) -> Ranking {
+        let mut ranking = Ranking::default();
+        for (resident, template) in &self.templates {
+            ranking.take_in(*resident, template.cosine_unchecked(face));
+        }
+        ranking
+    }
+}
+
+impl Ranking {
+    fn take_in(&mut self, resident: ResidentId, similarity: f32) {
+        match self.best {
+            Some((best, highest)) if best == resident => self.best = Some((resident, highest.max(similarity))),
+            Some((_, highest)) if similarity <= highest => {
+                if self.second.is_none_or(|(_, second)| similarity > second) {
+                    self.second = Some((resident, similarity));
+                }
+            }
+            best => {
+                self.second = best;
+                self.best = Some((resident, similarity));
+            }
+        }
+    }
+
+    /// How far the best is ahead of the next resident; ahead of a stranger's zero if there is no other.
+    pub fn margin(&self) -> f32 {
+        let best = self.best.map_or(0.0, |(_, similarity)| similarity);
+        best - self.second.map_or(0.0, |(_, similarity)| similarity)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+    use uuid::Uuid;
+
+    fn model() -> ModelId {
+        ModelId::new("test")
+    }
+
+    fn resident(number: u8) -> ResidentId {
+        ResidentId(Uuid::from_u128(u128::from(number)))
+    }
+
+    /// A vector in the plane whose cosine with `at(0.0)` is that of the angle.
+    fn at(degrees: f32) -> Embedding {
+        let angle = degrees.to_radians();
+        Embedding::new(&model(), vec![angle.cos(), angle.sin()]).unwrap()
+    }
+
+    #[test]
+    fn the_second_is_another_resident() {
+        let mut gallery = Gallery::new(model());
+        for (number, degrees) in [(1, 80.0), (1, 10.0), (2, 40.0), (1, 20.0), (3, 60.0)] {
+            gallery.add(resident(number), at(degrees)).unwrap();
+        }
+        let ranking = gallery.search(&at(0.0)).unwrap();
+        assert_eq!(ranking.best.unwrap().0, resident(1));
+        assert_eq!(ranking.second.unwrap().0, resident(2));
+        assert!((ranking.margin() - (10f32.to_radians().cos() - 40f32.to_radians().cos())).abs() < 1e-5);
+
+        gallery.remove(resident(1));
+        let ranking = gallery.search(&at(0.0)).unwrap();
+        assert_eq!((ranking.best.unwrap().0, ranking.second.unwrap().0), (resident(2), resident(3)));
+    }
+
+    #[test]
+    fn nobody_is_found_in_an_empty_gallery() {
+        let gallery = Gallery::new(model());
+        assert_eq!(gallery.search(&at(0.0)).unwrap(), Ranking::default());
+        assert!(gallery.is_empty());
+    }
+
+    #[test]
+    fn another_model_is_refused_by_search_and_by_add() {
+        let mut gallery = Gallery::new(model());
+        let other = Embedding::new(&ModelId::new("other"), vec![1.0, 0.0]).unwrap();
+        assert!(matches!(gallery.search(&other), Err(EmbeddingError::OtherModel { .. })));
+        assert!(matches!(gallery.add(resident(1), other), Err(GalleryError::Embedding(_))));
+        gallery.add(resident(1), at(0.0)).unwrap();
+        let longer = Embedding::new(&model(), vec![1.0, 0.0, 0.0]).unwrap();
+        assert_eq!(gallery.search(&longer), Err(EmbeddingError::OtherDimension { expected: 2, found: 3 }));
+    }
+
+    proptest! {
+        /// However the templates are ordered, the ranking is that of each resident's best template.
+        #[test]
+        fn rankings_equal_brute_force(templates in prop::collection::vec((0u8..5, 0.0f32..180.0), 0..30)) {
+            let mut gallery = Gallery::new(model());
+            let mut expected: BTreeMap<ResidentId, f32> = BTreeMap::new();
+            for (number, degrees) in templates {
+                let similarity = at(degrees).cosine(&at(0.0)).unwrap();
+                let best = expected.entry(resident(number)).or_insert(similarity);
+                *best = best.max(similarity);
+                gallery.add(resident(number), at(degrees)).unwrap();
+            }
+            let mut expected: Vec<f32> = expected.into_values().collect();
+            expected.sort_by(|left, right| right.total_cmp(left));
+            let ranking = gallery.search(&at(0.0)).unwrap();
+            prop_assert_eq!(ranking.best.map(|(_, similarity)| similarity), expected.first().copied());
+            prop_assert_eq!(ranking.second.map(|(_, similarity)| similarity), expected.get(1).copied());
+            if let (Some((best, _)), Some((second, _))) = (ranking.best, ranking.second) {
+                prop_assert_ne!(best, second);
+            }
+        }
+    }
+}

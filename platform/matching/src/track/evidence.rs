@@ -1,0 +1,171 @@
+//! What one track knows: where its face is, the mean of its embeddings, and how its frames voted.
+
+use gatepost_domain::id::ResidentId;
+use jiff::Timestamp;
+
+use super::{ObservedFace, TrackId, TrackVerdict};
+use crate::bounds::BoundingBox;
+use crate::embedding::{Embedding, MeanEmbedding};
+use crate::gallery::Gallery;
+use crate::verdict::{MatchPolicy, Verdict};
+
+/// How far ahead a face's motion is believed.
+const FORESIGHT_S: f32 = 1.0;
+
+/// The most residents a track keeps votes for; the least supported go first.
+const CANDIDATES_MAX: usize = 8;
+
+/// One person in front of one camera, as far as is known.
+#[derive(Debug)]
+pub(super) struct Track {
+    id: TrackId,
+    first_seen: Timestamp,
+    pub(super) last_seen: Timestamp,
+    pub(super) bounds: BoundingBox,
+    /// In pixels a second, right and down.
+    velocity: (f32, f32),
+    faces: u32,
+    usable_faces: u32,
+    mean: MeanEmbedding,
+    votes: Vec<Votes>,
+    ambiguous_frames: u32,
+    /// Who it is, once that is decided.
+    pub(super) resident: Option<ResidentId>,
+}
+
+/// The frames that were for one resident.
+#[derive(Debug)]
+struct Votes {
+    resident: ResidentId,
+    frames: u32,
+    /// The sum of the faces' qualities: a sharp face says more than a blurred one.
+    weight: f32,
+}
+
+impl Track {
+    pub(super) fn new(id: TrackId, first_seen: Timestamp, bounds: BoundingBox) -> Self {
+        Track {
+            id,
+            first_seen,
+            last_seen: first_seen,
+            bounds,
+            velocity: (0.0, 0.0),
+            faces: 0,
+            usable_faces: 0,
+            mean: MeanEmbedding::default(),
+            votes: Vec::new(),
+            ambiguous_frames: 0,
+            resident: None,
+        }
+    }
+
+    /// The mean of its usable faces.
+    pub(super) fn mean(&self) -> Option<Embedding> {
+        self.mean.embedding()
+    }
+
+    /// Where its face should be by now if it goes on as before.
+    pub(super) fn expected_bounds(&self, now: Timestamp) -> BoundingBox {
+        let ahead = seconds(self.last_seen, now).min(FORESIGHT_S);
+        self.bounds.moved((self.velocity.0 * ahead, self.velocity.1 * ahead))
+    }
+
+    /// Whether it began before a resident last seen at `seen` was gone for the gap.
+    pub(super) fn continues(&self, seen: Timestamp, policy: &MatchPolicy) -> bool {
+        self.first_seen.duration_since(seen) < policy.track_gap
+    }
+
+    /// Takes in a face of a newer frame.
+    pub(super) fn add(&mut self, captured: Timestamp, face: &ObservedFace, gallery: &Gallery, policy: &MatchPolicy) {
+        let passed = seconds(self.last_seen, captured);
+        if passed > 0.0 {
+            let ((from_x, from_y), (to_x, to_y)) = (self.bounds.centre(), face.bounds.centre());
+            self.velocity = ((to_x - from_x) / passed, (to_y - from_y) / passed);
+        }
+        self.bounds = face.bounds;
+        self.last_seen = captured;
+        self.faces = self.faces.saturating_add(1);
+        if !policy.is_usable(face.quality) {
+            return;
+        }
+        self.usable_faces = self.usable_faces.saturating_add(1);
+        let weight = face.quality.clamp(f32::MIN_POSITIVE, 1.0);
+        self.mean.add(&face.embedding, weight);
+        if self.resident.is_none() {
+            self.vote(face, weight, gallery, policy);
+        }
+    }
+
+    fn vote(&mut self, face: &ObservedFace, weight: f32, gallery: &Gallery, policy: &MatchPolicy) {
+        let ranking = gallery.search_checked(&face.embedding);
+        match policy.judge(&ranking, face.quality, policy.threshold_in(gallery)) {
+            Verdict::Known { resident, .. } => self.count(resident, weight),
+            Verdict::Ambiguous => self.ambiguous_frames = self.ambiguous_frames.saturating_add(1),
+            Verdict::Unknown | Verdict::LowQuality => {}
+        }
+    }
+
+    fn count(&mut self, resident: ResidentId, weight: f32) {
+        if let Some(votes) = self.votes.iter_mut().find(|votes| votes.resident == resident) {
+            votes.frames = votes.frames.saturating_add(1);
+            votes.weight += weight;
+            return;
+        }
+        if self.votes.len() == CANDIDATES_MAX {
+            self.votes.sort_by(|left, right| right.weight.total_cmp(&left.weight));
+            self.votes.pop();
+        }
+        self.votes.push(Votes { resident, frames: 1, weight });
+    }
+
+    /// Names a resident if enough frames voted so, they outweigh all other votes, and the mean of the whole track
+    /// says the same. The mean alone could be one sharp outlier; the votes alone could be a face between two.
+    pub(super) fn decide(&mut self, gallery: &Gallery, policy: &MatchPolicy) -> Option<(ResidentId, Verdict)> {
+        let leader = self.votes.iter().max_by(|left, right| left.weight.total_cmp(&right.weight))?;
+        let cast: f32 = self.votes.iter().map(|votes| votes.weight).sum();
+        if leader.frames < policy.frames_agreeing.max(1) || leader.weight <= cast - leader.weight {
+            return None;
+        }
+        let ranking = gallery.search_checked(&self.mean()?);
+        let verdict = policy.judge(&ranking, 1.0, policy.threshold_in(gallery));
+        match verdict {
+            Verdict::Known { resident, .. } if resident == leader.resident => {
+                self.resident = Some(resident);
+                Some((resident, verdict))
+            }
+            Verdict::Known { .. } | Verdict::Ambiguous | Verdict::Unknown | Verdict::LowQuality => None,
+        }
+    }
+
+    /// What is left to say when the track ends: nothing if it was named.
+    pub(super) fn last_word(&self, policy: &MatchPolicy) -> Option<TrackVerdict> {
+        if self.resident.is_some() {
+            return None;
+        }
+        let like_somebody =
+            self.votes.iter().fold(self.ambiguous_frames, |sum, votes| sum.saturating_add(votes.frames));
+        let verdict = if self.usable_faces == 0 {
+            Verdict::LowQuality
+        } else if like_somebody >= policy.frames_agreeing.max(1) {
+            // Often enough like a resident, and yet not clearly like one: frames or candidates disagree.
+            Verdict::Ambiguous
+        } else {
+            Verdict::Unknown
+        };
+        Some(self.verdict(verdict))
+    }
+
+    pub(super) fn verdict(&self, verdict: Verdict) -> TrackVerdict {
+        TrackVerdict {
+            track: self.id,
+            verdict,
+            first_seen: self.first_seen,
+            seen_at: self.last_seen,
+            faces: self.faces,
+        }
+    }
+}
+
+fn seconds(from: Timestamp, to: Timestamp) -> f32 {
+    to.duration_since(from).as_secs_f32()
+}
