@@ -38,7 +38,8 @@ pub struct MatchPolicy {
     /// The least distance to the next resident: siblings and look-alikes are left unnamed. No measured optimum; it is
     /// about the difference between thresholds a tenfold apart in false accepts (0.06).
     pub margin: f32,
-    /// The least quality of a face that may vote, 0 to 1.
+    /// The least quality of a face that may vote, 0 to 1. The worker's measure is the geometric mean of four shares
+    /// (size, detection, sharpness, pose): at 0.25 they may all be a quarter, or one be nearly nothing.
     pub quality_min: f32,
     /// How many frames of a track must agree on a resident. One is for a camera that gives a single frame a passage.
     pub frames_agreeing: u32,

@@ -55,6 +55,12 @@ pub enum ConfigError {
         /// What was expected, without the value.
         problem: String,
     },
+    /// A variable whose value is not text.
+    #[error("environment variable {name} is not valid Unicode")]
+    NotUnicode {
+        /// The variable.
+        name: String,
+    },
     /// The defaults themselves are wrong: a bug of the caller.
     #[error("default configuration cannot be serialised: {0}")]
     Defaults(String),
@@ -69,9 +75,16 @@ pub fn load<T>(file: Option<&Path>, env_prefix: &str) -> Result<T, ConfigError>
 where
     T: DeserializeOwned + Serialize + Default,
 {
-    // A variable that is not Unicode cannot be a setting's name, and its value cannot be a setting's value.
-    let variables =
-        env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    let mut variables = Vec::new();
+    for (name, value) in env::vars_os() {
+        // A name that is not Unicode is no setting's.
+        let Ok(name) = name.into_string() else { continue };
+        match value.into_string() {
+            Ok(value) => variables.push((name, value)),
+            Err(_) if setting_key(env_prefix, &name).is_some() => return Err(ConfigError::NotUnicode { name }),
+            Err(_) => {}
+        }
+    }
     load_with(file, env_prefix, variables)
 }
 
@@ -131,10 +144,9 @@ struct Variable {
 
 impl Variables {
     fn collect(prefix: &str, variables: impl IntoIterator<Item = (String, String)>, defaults: &Value) -> Self {
-        let prefix = format!("{prefix}_");
         let mut settings = BTreeMap::new();
         for (name, text) in variables {
-            let Some(key) = name.strip_prefix(&prefix).filter(|key| key.contains("__")) else {
+            let Some(key) = setting_key(prefix, &name) else {
                 continue;
             };
             let path: Vec<String> = key.split("__").map(str::to_lowercase).collect();
@@ -182,6 +194,11 @@ impl Variables {
     }
 }
 
+/// The part of a variable's name that says which setting it is; none if it is not a setting.
+fn setting_key<'a>(prefix: &str, name: &'a str) -> Option<&'a str> {
+    name.strip_prefix(prefix)?.strip_prefix('_').filter(|key| key.contains("__"))
+}
+
 fn insert(dict: &mut Dict, path: &[String], value: Value) {
     match path {
         [] => {}
@@ -189,10 +206,14 @@ fn insert(dict: &mut Dict, path: &[String], value: Value) {
             dict.insert(key.clone(), value);
         }
         [section, rest @ ..] => {
-            let inner = dict.entry(section.clone()).or_insert_with(|| Value::from(Dict::new()));
-            if let Value::Dict(_, inner) = inner {
-                insert(inner, rest, value);
-            }
+            // A variable that gives the whole section yields to one that gives a key of it: the reader then refuses
+            // whichever of them has no place, and neither is dropped in silence.
+            let mut inner = match dict.remove(section) {
+                Some(Value::Dict(_, inner)) => inner,
+                Some(_) | None => Dict::new(),
+            };
+            insert(&mut inner, rest, value);
+            dict.insert(section.clone(), Value::from(inner));
         }
     }
 }

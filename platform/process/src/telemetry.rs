@@ -21,7 +21,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, fmt};
 
-mod propagation;
+pub mod propagation;
 mod recorded;
 
 pub use propagation::{extract, inject, span_parent, span_parent_from, traceparent};

@@ -88,6 +88,12 @@ fn unknown_keys_are_refused_by_name() {
 }
 
 #[test]
+fn a_variable_below_a_value_is_refused_and_not_dropped() {
+    let error = refused("", &[("GATEPOST_SMTP__RELAY", "mail"), ("GATEPOST_SMTP__RELAY__NAME", "mail")]);
+    assert!(error.starts_with("configuration key `smtp.relay` (from GATEPOST_SMTP__RELAY"), "{error}");
+}
+
+#[test]
 fn texts_of_digits_stay_texts_and_numbers_become_numbers() {
     let variables =
         [("GATEPOST_SMTP__PASSWORD", "0123"), ("GATEPOST_SMTP__RELAY", "10"), ("GATEPOST_SMTP__PORT", "25")];
