@@ -2,12 +2,21 @@
 //! the platform, which sends it frames; it never learns who anybody is.
 
 pub mod align;
+pub mod backoff;
+pub mod batcher;
 pub mod cli;
+pub mod config;
 pub mod detect;
+pub mod engine;
 pub mod geometry;
 pub mod image;
+pub mod metrics;
 pub mod model;
 pub mod pipeline;
 pub mod quality;
+pub mod session;
+pub mod wire;
 
+pub use config::Config;
 pub use pipeline::{Analysis, Face, FrameError, Pipeline};
+pub use session::{SessionError, run, run_with};

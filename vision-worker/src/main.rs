@@ -1,10 +1,21 @@
 //! The `gatepost-vision` command line: reads the arguments and hands over.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
-use clap::{Parser, Subcommand};
+use anyhow::Context as _;
+use clap::{Args, Parser, Subcommand};
+use gatepost_process::config::SecretString;
+use gatepost_process::metrics_http;
+use gatepost_process::shutdown::Shutdown;
+use gatepost_process::telemetry::{self, TelemetryConfig};
 use gatepost_vision::cli::{self, DeviceChoice, ModelsCommand};
 use gatepost_vision::model::card;
+use gatepost_vision::{Config, session};
+
+/// How long the frames in hand may take once we were asked to leave.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Finds the faces of camera frames for a Gatepost platform.
 #[derive(Debug, Parser)]
@@ -16,6 +27,8 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Works for a platform until it gets SIGTERM or SIGINT.
+    Run(RunArguments),
     /// Imports or checks a model folder.
     #[command(subcommand)]
     Models(ModelsCommand),
@@ -33,11 +46,93 @@ enum Command {
     },
 }
 
+#[derive(Debug, Args)]
+struct RunArguments {
+    /// Where the platform listens.
+    #[arg(long, env = "GATEPOST_PLATFORM", default_value = "http://127.0.0.1:50051")]
+    platform: String,
+    #[command(flatten)]
+    key: KeyArguments,
+    /// The model folder [default: $GATEPOST_MODEL_DIR or ~/.cache/gatepost/models/yunet-sface].
+    #[arg(long)]
+    models: Option<PathBuf>,
+    /// Where the networks run.
+    #[arg(long, value_enum, default_value = "cpu")]
+    device: DeviceChoice,
+    /// Frames held at once, 1 to 256.
+    #[arg(long, default_value_t = 4)]
+    capacity: u16,
+    /// How the platform's logs call this worker.
+    #[arg(long, env = "HOSTNAME", default_value = "vision-worker")]
+    name: String,
+    /// Where to serve /metrics and /healthz, such as 127.0.0.1:9465; nowhere if not given.
+    #[arg(long, env = "GATEPOST_METRICS_ADDRESS")]
+    metrics_address: Option<SocketAddr>,
+    /// Where spans are sent by OTLP over gRPC.
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT")]
+    otlp_endpoint: Option<String>,
+}
+
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+struct KeyArguments {
+    /// The file that holds the worker's key.
+    #[arg(long, env = "GATEPOST_WORKER_KEY_FILE")]
+    key_file: Option<PathBuf>,
+    /// The worker's key itself.
+    #[arg(long, env = "GATEPOST_WORKER_KEY", hide_env_values = true)]
+    key: Option<SecretString>,
+}
+
+impl KeyArguments {
+    fn read(self) -> anyhow::Result<SecretString> {
+        match (self.key, self.key_file) {
+            (Some(key), _) => Ok(key),
+            (None, Some(path)) => {
+                let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+                Ok(text.trim().to_owned().into())
+            }
+            (None, None) => anyhow::bail!("give --key-file or --key"),
+        }
+    }
+}
+
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().command {
+        Command::Run(arguments) => run(arguments),
         Command::Models(command) => cli::models(command),
         Command::Embed { models, device, files } => {
             cli::embed(&models.unwrap_or_else(card::default_folder), device, &files)
         }
     }
+}
+
+#[tokio::main]
+async fn run(arguments: RunArguments) -> anyhow::Result<()> {
+    let mut telemetry = TelemetryConfig::new("gatepost-vision");
+    telemetry.otlp_endpoint = arguments.otlp_endpoint;
+    let telemetry = telemetry::init(telemetry)?;
+    let shutdown = Shutdown::new();
+    shutdown.listen_to_signals()?;
+    if let Some(address) = arguments.metrics_address {
+        let (bound, server) =
+            metrics_http::serve(address, telemetry.registry(), shutdown.draining()).await.context("metrics")?;
+        tracing::info!(%bound, "metrics served");
+        shutdown.spawn("metrics", server);
+    }
+    let config = Config {
+        platform: arguments.platform,
+        key: arguments.key.read()?,
+        models: arguments.models.unwrap_or_else(card::default_folder),
+        device: arguments.device,
+        capacity: arguments.capacity,
+        name: arguments.name,
+    };
+    let session = shutdown.clone();
+    shutdown.spawn("session", async move {
+        let outcome = session::run(config, &session).await;
+        session.drain();
+        Ok(outcome?)
+    });
+    shutdown.finished(DRAIN_TIMEOUT).await
 }

@@ -92,6 +92,11 @@ impl Pipeline {
         &self.model.card
     }
 
+    /// Whether the networks run on the CPU, where several frames at once are worth it.
+    pub fn runs_on_cpu(&self) -> bool {
+        self.model.device.is_cpu()
+    }
+
     /// The faces of a JPEG frame, by descending detection score.
     pub fn faces(&self, jpeg: &[u8]) -> Result<Vec<Face>, FrameError> {
         Ok(self.analyse(jpeg)?.faces)

