@@ -1,1 +1,17 @@
-//! storage
+//! What the platform keeps: one store over SQLite and PostgreSQL, and the index of deadlines in this process or in
+//! Redis.
+//!
+//! The rows are the truth; the index may be emptied at any time and is built again from them. Nothing here decides
+//! anything about a parcel: it keeps what a step of the domain made, whole or not at all.
+
+mod error;
+mod record;
+mod sql;
+
+pub use self::{
+    error::StoreError,
+    record::{
+        Answered, Channel, Courier, Delivery, EventCursor, Hold, Key, NoticeRecord, PolicyKey, StoredEvent, Template,
+    },
+    sql::{Store, Tx},
+};

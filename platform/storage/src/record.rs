@@ -1,0 +1,175 @@
+//! What is kept that the domain has no word for. No logic lives here.
+
+use std::fmt;
+
+use gatepost_domain::{
+    CourierEvent, ReminderCause, Timestamp,
+    id::{CommunityId, CompartmentId, CourierId, KeyId, LockerId, NoticeId, ParcelId, ResidentId, TemplateId},
+    parcel::StateName,
+    principal::Principal,
+};
+
+/// The answer that a request id was given. Prints its call only.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Answered {
+    /// Which call was answered.
+    pub rpc: String,
+    /// SHA-256 of the request's body, so that another body under the same id is noticed.
+    pub body_hash: [u8; 32],
+    /// The answer, to be given again.
+    pub answer: Vec<u8>,
+}
+
+impl fmt::Debug for Answered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Answered({})", self.rpc)
+    }
+}
+
+/// Whose layer of the waiting policy.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum PolicyKey {
+    /// The whole installation's.
+    Tenant,
+    /// One community's.
+    Community(CommunityId),
+    /// One courier's.
+    Courier(CourierId),
+}
+
+/// A courier company.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Courier {
+    /// The id.
+    pub id: CourierId,
+    /// For people.
+    pub display_name: String,
+}
+
+/// An access key. Prints its id only.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Key {
+    /// The id.
+    pub id: KeyId,
+    /// What its bearer is.
+    pub principal: Principal,
+    /// SHA-256 of the secret; the secret itself is kept nowhere.
+    pub secret_hash: [u8; 32],
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// Since when it opens nothing.
+    pub revoked_at: Option<Timestamp>,
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Key({})", self.id)
+    }
+}
+
+/// A compartment that is not free.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hold {
+    /// Which locker.
+    pub locker: LockerId,
+    /// Which compartment.
+    pub compartment: CompartmentId,
+    /// For which parcel.
+    pub parcel: ParcelId,
+    /// Until when a reservation holds; `None` for a parcel that is inside.
+    pub reserved_until: Option<Timestamp>,
+}
+
+/// One entry of a courier's event log.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StoredEvent {
+    /// From 1, without gaps.
+    pub sequence: i64,
+    /// Which parcel.
+    pub parcel: ParcelId,
+    /// The courier's own number.
+    pub tracking_number: String,
+    /// The parcel's state after the step that this tells of.
+    pub state: StateName,
+    /// What happened.
+    pub event: CourierEvent,
+}
+
+/// How far a courier's log goes and how far it was read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EventCursor {
+    /// The newest sequence; 0 before the first event.
+    pub newest: i64,
+    /// The highest sequence the courier acknowledged.
+    pub acknowledged: i64,
+}
+
+/// A way to reach a resident.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Channel {
+    /// The display of the gate the resident stands at.
+    GateDisplay,
+    /// A signed call to the property's own system.
+    Webhook,
+    /// An e-mail.
+    Email,
+}
+
+/// How far a notice got.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Delivery {
+    /// To be tried, or tried again.
+    Pending,
+    /// Handed over.
+    Delivered,
+    /// Given up.
+    Failed,
+}
+
+/// One reminder over one channel: what the outbox is made of.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NoticeRecord {
+    /// The id.
+    pub id: NoticeId,
+    /// About which parcel.
+    pub parcel: ParcelId,
+    /// To whom.
+    pub resident: ResidentId,
+    /// How.
+    pub channel: Channel,
+    /// Why.
+    pub cause: ReminderCause,
+    /// When the step decided it.
+    pub decided_at: Timestamp,
+    /// How far it got.
+    pub delivery: Delivery,
+    /// How often it was tried.
+    pub attempts: u32,
+    /// When to try next, or until when the present attempt is leased; `None` when there is no next time.
+    pub next_attempt_at: Option<Timestamp>,
+    /// Why the last attempt failed; empty when none did.
+    pub last_error: String,
+    /// W3C trace context of the deciding step; may be empty.
+    pub traceparent: String,
+}
+
+/// An enrolled face. Prints neither the vector nor whose it is.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Template {
+    /// The id.
+    pub id: TemplateId,
+    /// Whose face.
+    pub resident: ResidentId,
+    /// The model that made the vector; vectors of two models do not compare.
+    pub model: String,
+    /// The sealed vector. The store never looks inside.
+    pub embedding: Vec<u8>,
+    /// When.
+    pub enrolled_at: Timestamp,
+}
+
+impl fmt::Debug for Template {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Template({})", self.id)
+    }
+}

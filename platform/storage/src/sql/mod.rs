@@ -1,0 +1,20 @@
+//! The rows and how they are reached. sea-orm is named in this folder and nowhere else.
+
+mod communities;
+mod couriers;
+mod entity;
+mod event_row;
+mod events;
+mod failure;
+mod migrations;
+mod notices;
+mod parcel_row;
+mod parcels;
+mod policies;
+mod requests;
+mod residents;
+mod store;
+mod templates;
+mod word;
+
+pub use store::{Store, Tx};

@@ -1,0 +1,87 @@
+//! The layers of the waiting policy.
+
+use gatepost_domain::{
+    id::{CommunityId, CourierId},
+    policy::{Layer, PolicyLayer},
+};
+use sea_orm::{ColumnTrait, Condition, EntityTrait, IntoActiveModel, QueryFilter, sea_query::OnConflict};
+
+use super::{
+    entity::policy_layer::{Column, Entity, Model},
+    failure::failure,
+    store::Tx,
+    word::{corrupt, id},
+};
+use crate::{PolicyKey, StoreError};
+
+const TENANT: &str = "tenant";
+const COMMUNITY: &str = "community";
+const COURIER: &str = "courier";
+
+impl Tx {
+    /// Sets or replaces a layer.
+    pub async fn set_policy_layer(&self, key: &PolicyKey, layer: &PolicyLayer) -> Result<(), StoreError> {
+        let (scope, subject) = columns(key);
+        let layer = serde_json::to_string(layer).map_err(|_| corrupt("policy_layer.layer"))?;
+        let row = Model { scope: scope.to_owned(), subject: subject.to_owned(), layer };
+        Entity::insert(row.into_active_model())
+            .on_conflict(OnConflict::columns([Column::Scope, Column::Subject]).update_column(Column::Layer).to_owned())
+            .exec_without_returning(&self.transaction)
+            .await
+            .map_err(failure)?;
+        Ok(())
+    }
+
+    /// Every layer there is.
+    pub async fn policy_layers(&self) -> Result<Vec<(PolicyKey, PolicyLayer)>, StoreError> {
+        let rows = Entity::find().all(&self.transaction).await.map_err(failure)?;
+        let mut layers = rows.into_iter().map(from_row).collect::<Result<Vec<_>, _>>()?;
+        layers.sort_by(|(a, _), (b, _)| a.cmp(b));
+        Ok(layers)
+    }
+
+    /// The layers that decide about a parcel, lowest first, as [`gatepost_domain::policy::merge`] wants them.
+    pub async fn layers_for(
+        &self,
+        community: &CommunityId,
+        courier: Option<&CourierId>,
+    ) -> Result<Vec<(Layer, PolicyLayer)>, StoreError> {
+        let mut wanted = vec![PolicyKey::Tenant, PolicyKey::Community(community.clone())];
+        wanted.extend(courier.cloned().map(PolicyKey::Courier));
+        let condition = wanted.iter().map(columns).fold(Condition::any(), |any, (scope, subject)| {
+            any.add(Condition::all().add(Column::Scope.eq(scope)).add(Column::Subject.eq(subject)))
+        });
+        let rows = Entity::find().filter(condition).all(&self.transaction).await.map_err(failure)?;
+        let mut layers = Vec::with_capacity(rows.len());
+        for row in rows {
+            let (key, layer) = from_row(row)?;
+            let place = match key {
+                PolicyKey::Tenant => Layer::Tenant,
+                PolicyKey::Community(_) => Layer::Community,
+                PolicyKey::Courier(_) => Layer::Courier,
+            };
+            layers.push((place, layer));
+        }
+        layers.sort_by_key(|(place, _)| *place);
+        Ok(layers)
+    }
+}
+
+fn columns(key: &PolicyKey) -> (&'static str, &str) {
+    match key {
+        PolicyKey::Tenant => (TENANT, ""),
+        PolicyKey::Community(community) => (COMMUNITY, community.as_str()),
+        PolicyKey::Courier(courier) => (COURIER, courier.as_str()),
+    }
+}
+
+fn from_row(row: Model) -> Result<(PolicyKey, PolicyLayer), StoreError> {
+    let key = match row.scope.as_str() {
+        TENANT => PolicyKey::Tenant,
+        COMMUNITY => PolicyKey::Community(id(&row.subject, "policy_layer.subject")?),
+        COURIER => PolicyKey::Courier(id(&row.subject, "policy_layer.subject")?),
+        _ => return Err(corrupt("policy_layer.scope")),
+    };
+    let layer = serde_json::from_str(&row.layer).map_err(|_| corrupt("policy_layer.layer"))?;
+    Ok((key, layer))
+}

@@ -1,0 +1,287 @@
+//! Residents with what they agreed to and when they come; and how all of it is deleted.
+
+use std::collections::BTreeMap;
+
+use gatepost_domain::{
+    Timestamp,
+    consent::Purpose,
+    id::{CommunityId, ResidentId},
+    parcel::StateName,
+    recipient::Label,
+    resident::{Resident, phone_key, text_key},
+};
+use sea_orm::{
+    ActiveModelTrait, ColumnTrait, Condition, EntityTrait, IntoActiveModel, Order, QueryFilter, QueryOrder, QuerySelect,
+};
+use uuid::Uuid;
+
+use super::{
+    entity::{consent_in_force, pickup, resident, template},
+    failure::failure,
+    parcel_row::UNRESOLVED,
+    store::Tx,
+    word::{Word, count, from_millis, id, to_millis},
+};
+use crate::StoreError;
+
+impl Tx {
+    /// Keeps a new resident; [`StoreError::Exists`] when another of the community has the person reference. Consents
+    /// and faces come by their own ways.
+    pub async fn insert_resident(&self, resident: &Resident) -> Result<(), StoreError> {
+        resident::Entity::insert(to_row(resident).into_active_model())
+            .exec_without_returning(&self.transaction)
+            .await
+            .map_err(failure)?;
+        Ok(())
+    }
+
+    /// Replaces a resident's particulars; [`StoreError::NotFound`] when there is none of that id.
+    pub async fn update_resident(&self, resident: &Resident) -> Result<(), StoreError> {
+        let updated = resident::Entity::update_many()
+            .set(to_row(resident).into_active_model().reset_all())
+            .filter(resident::Column::Id.eq(resident.id.0))
+            .exec(&self.transaction)
+            .await
+            .map_err(failure)?;
+        if updated.rows_affected == 0 { Err(StoreError::NotFound) } else { Ok(()) }
+    }
+
+    /// One resident.
+    pub async fn resident(&self, resident: ResidentId) -> Result<Option<Resident>, StoreError> {
+        let row = resident::Entity::find_by_id(resident.0).one(&self.transaction).await.map_err(failure)?;
+        Ok(self.complete(row.into_iter().collect()).await?.pop())
+    }
+
+    /// A community's residents in the order of their ids.
+    pub async fn residents(
+        &self,
+        community: &CommunityId,
+        after: Option<ResidentId>,
+        limit: u64,
+    ) -> Result<Vec<Resident>, StoreError> {
+        let mut query = resident::Entity::find()
+            .filter(resident::Column::Community.eq(community.as_str()))
+            .order_by(resident::Column::Id, Order::Asc)
+            .limit(limit);
+        if let Some(after) = after {
+            query = query.filter(resident::Column::Id.gt(after.0));
+        }
+        let rows = query.all(&self.transaction).await.map_err(failure)?;
+        self.complete(rows).await
+    }
+
+    /// Everybody a label could mean: who bears its name or its phone. Not limited, because leaving one out could make
+    /// the other seem the only one.
+    pub async fn candidates(&self, community: &CommunityId, label: &Label) -> Result<Vec<Resident>, StoreError> {
+        let name_key = text_key(&label.name);
+        let mut alike = Condition::any();
+        if !name_key.is_empty() {
+            alike = alike.add(resident::Column::NameKey.eq(name_key));
+        }
+        if let Some(phone_key) = phone_key(&label.phone) {
+            alike = alike.add(resident::Column::PhoneKey.eq(phone_key));
+        }
+        if alike.is_empty() {
+            return Ok(Vec::new());
+        }
+        let rows = resident::Entity::find()
+            .filter(resident::Column::Community.eq(community.as_str()))
+            .filter(alike)
+            .order_by(resident::Column::Id, Order::Asc)
+            .all(&self.transaction)
+            .await
+            .map_err(failure)?;
+        self.complete(rows).await
+    }
+
+    /// The resident whom a community's smart cameras know by this reference.
+    pub async fn resident_by_person_reference(
+        &self,
+        community: &CommunityId,
+        person_reference: &str,
+    ) -> Result<Option<Resident>, StoreError> {
+        if person_reference.is_empty() {
+            return Ok(None);
+        }
+        let row = resident::Entity::find()
+            .filter(resident::Column::Community.eq(community.as_str()))
+            .filter(resident::Column::PersonReference.eq(person_reference))
+            // Written out so that the partial index is used.
+            .filter(resident::Column::PersonReference.ne(""))
+            .one(&self.transaction)
+            .await
+            .map_err(failure)?;
+        Ok(self.complete(row.into_iter().collect()).await?.pop())
+    }
+
+    /// Deletes a resident with faces, consents, pickups and notices. The parcels stay, each as one addressed to nobody:
+    /// what was reserved for them is free again, and the log of their couriers forgets the door.
+    pub async fn delete_resident(&self, resident: ResidentId) -> Result<(), StoreError> {
+        let its = || vec![resident.0.into()];
+        let waiting_for_staff = [UNRESOLVED.into(), StateName::Announced.word().into(), resident.0.into()];
+        self.execute(
+            "UPDATE parcel SET placement = $1, door_reason = NULL, walking_metres = NULL, reserved_until = NULL,
+                locker = NULL, compartment = NULL, held_locker = NULL, held_compartment = NULL
+            WHERE state = $2 AND resident = $3",
+            waiting_for_staff.to_vec(),
+        )
+        .await?;
+        self.execute(
+            "UPDATE courier_event SET building = NULL, unit = NULL
+            WHERE parcel IN (SELECT id FROM parcel WHERE resident = $1)",
+            its(),
+        )
+        .await?;
+        // The version counts up: a step that was decided for the resident must not be saved any more.
+        self.execute(
+            "UPDATE parcel SET resident = NULL, building = NULL, unit = NULL, version = version + 1
+            WHERE resident = $1",
+            its(),
+        )
+        .await?;
+        for table in ["notice", "template", "consent_entry", "consent_in_force", "pickup"] {
+            self.execute(&format!("DELETE FROM {table} WHERE resident = $1"), its()).await?;
+        }
+        match self.execute("DELETE FROM resident WHERE id = $1", its()).await? {
+            0 => Err(StoreError::NotFound),
+            _ => Ok(()),
+        }
+    }
+
+    /// Records that a resident agreed to a purpose, by which notice's version.
+    pub async fn grant_consent(
+        &self,
+        resident: ResidentId,
+        purpose: Purpose,
+        notice: &str,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.enter_consent(resident, purpose, Some(notice), now).await?;
+        let sql = "INSERT INTO consent_in_force (resident, purpose) VALUES ($1, $2) ON CONFLICT DO NOTHING";
+        self.execute(sql, vec![resident.0.into(), purpose.word().into()]).await?;
+        Ok(())
+    }
+
+    /// Records that a resident took a consent back. One that was not in force leaves no entry.
+    pub async fn withdraw_consent(
+        &self,
+        resident: ResidentId,
+        purpose: Purpose,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let sql = "DELETE FROM consent_in_force WHERE resident = $1 AND purpose = $2";
+        if self.execute(sql, vec![resident.0.into(), purpose.word().into()]).await? > 0 {
+            self.enter_consent(resident, purpose, None, now).await?;
+        }
+        Ok(())
+    }
+
+    async fn enter_consent(
+        &self,
+        resident: ResidentId,
+        purpose: Purpose,
+        notice: Option<&str>,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let sql = "INSERT INTO consent_entry (resident, purpose, sequence, given, notice, recorded_at)
+            SELECT $1, $2, coalesce(max(sequence), 0) + 1, $3, $4, $5
+            FROM consent_entry WHERE resident = $1 AND purpose = $2";
+        let values = vec![
+            resident.0.into(),
+            purpose.word().into(),
+            notice.is_some().into(),
+            notice.unwrap_or_default().into(),
+            to_millis(now).into(),
+        ];
+        self.execute(sql, values).await?;
+        Ok(())
+    }
+
+    /// Adds to a resident's record of pickups; `false` when it was there already.
+    pub async fn record_pickup(&self, resident: ResidentId, picked_up_at: Timestamp) -> Result<bool, StoreError> {
+        let sql = "INSERT INTO pickup (resident, picked_up_at) VALUES ($1, $2) ON CONFLICT DO NOTHING";
+        let added = self.execute(sql, vec![resident.0.into(), to_millis(picked_up_at).into()]).await?;
+        Ok(added > 0)
+    }
+
+    /// A resident's pickups, newest first.
+    pub async fn pickups(&self, resident: ResidentId, limit: u64) -> Result<Vec<Timestamp>, StoreError> {
+        let rows: Vec<i64> = pickup::Entity::find()
+            .select_only()
+            .column(pickup::Column::PickedUpAt)
+            .filter(pickup::Column::Resident.eq(resident.0))
+            .order_by(pickup::Column::PickedUpAt, Order::Desc)
+            .limit(limit)
+            .into_tuple()
+            .all(&self.transaction)
+            .await
+            .map_err(failure)?;
+        rows.into_iter().map(from_millis).collect()
+    }
+
+    /// Adds the consents in force and the number of faces.
+    async fn complete(&self, rows: Vec<resident::Model>) -> Result<Vec<Resident>, StoreError> {
+        if rows.is_empty() {
+            return Ok(Vec::new());
+        }
+        let ids: Vec<Uuid> = rows.iter().map(|row| row.id).collect();
+        let mut consents: BTreeMap<Uuid, Vec<Purpose>> = BTreeMap::new();
+        let in_force = consent_in_force::Entity::find()
+            .filter(consent_in_force::Column::Resident.is_in(ids.iter().copied()))
+            .order_by(consent_in_force::Column::Purpose, Order::Asc)
+            .all(&self.transaction)
+            .await
+            .map_err(failure)?;
+        for row in in_force {
+            consents.entry(row.resident).or_default().push(Purpose::read(&row.purpose)?);
+        }
+        let faces: Vec<(Uuid, i64)> = template::Entity::find()
+            .select_only()
+            .column(template::Column::Resident)
+            .column_as(template::Column::Id.count(), "faces")
+            .filter(template::Column::Resident.is_in(ids))
+            .group_by(template::Column::Resident)
+            .into_tuple()
+            .all(&self.transaction)
+            .await
+            .map_err(failure)?;
+        let faces: BTreeMap<Uuid, i64> = faces.into_iter().collect();
+        rows.into_iter()
+            .map(|row| {
+                let faces = count(faces.get(&row.id).copied().unwrap_or(0), "template")?;
+                let consents = consents.remove(&row.id).unwrap_or_default();
+                from_row(row, consents, faces)
+            })
+            .collect()
+    }
+}
+
+fn to_row(resident: &Resident) -> resident::Model {
+    resident::Model {
+        id: resident.id.0,
+        community: resident.community.to_string(),
+        name: resident.name.clone(),
+        name_key: text_key(&resident.name),
+        phone: resident.phone.clone(),
+        phone_key: phone_key(&resident.phone),
+        email: resident.email.clone(),
+        building: resident.building.to_string(),
+        unit: resident.unit.clone(),
+        person_reference: resident.person_reference.clone(),
+    }
+}
+
+fn from_row(row: resident::Model, consents: Vec<Purpose>, faces: u32) -> Result<Resident, StoreError> {
+    Ok(Resident {
+        id: ResidentId(row.id),
+        community: id(&row.community, "resident.community")?,
+        name: row.name,
+        phone: row.phone,
+        email: row.email,
+        building: id(&row.building, "resident.building")?,
+        unit: row.unit,
+        person_reference: row.person_reference,
+        consents,
+        faces,
+    })
+}
