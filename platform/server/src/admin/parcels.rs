@@ -1,0 +1,103 @@
+//! `gatepost admin parcels` and `reminders`: what staff see of parcels. Their journey is the courier's to drive.
+
+use clap::Subcommand;
+use gatepost_proto::v1::{DeliveryState, ListRemindersRequest, ListUnresolvedParcelsRequest, ResolveParcelRequest};
+use serde_json::{Value, json};
+
+use super::connection::Client;
+use super::failure::answer;
+use super::listing::Listing;
+use super::{request_id, timestamp};
+
+const PAGE_SIZE: i32 = 500;
+
+/// What staff do with parcels.
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// List announced parcels whose recipient could not be resolved, oldest first.
+    Unresolved {
+        /// The community.
+        #[arg(long)]
+        community: String,
+    },
+    /// Say whose an unresolved parcel is.
+    Resolve {
+        /// The parcel's id.
+        parcel: String,
+        /// The resident's id.
+        #[arg(long)]
+        resident: String,
+    },
+}
+
+/// Runs one command.
+pub(super) async fn run(client: &Client, command: Command, json: bool) -> anyhow::Result<()> {
+    match command {
+        Command::Unresolved { community } => unresolved(client, &community, json).await,
+        Command::Resolve { parcel, resident } => {
+            let request = ResolveParcelRequest {
+                request_id: request_id::fresh(),
+                parcel_id: parcel.clone(),
+                resident_id: resident,
+            };
+            answer(client.residents().resolve_parcel(request).await)?;
+            println!("{parcel} resolved");
+            Ok(())
+        }
+    }
+}
+
+async fn unresolved(client: &Client, community: &str, json: bool) -> anyhow::Result<()> {
+    let mut list =
+        Listing::new(&["parcel", "courier", "tracking_number", "name", "phone", "building", "unit", "address"]);
+    let mut page_token = String::new();
+    loop {
+        let request = ListUnresolvedParcelsRequest { community_id: community.into(), page_size: PAGE_SIZE, page_token };
+        let page = answer(client.residents().list_unresolved_parcels(request).await)?;
+        for one in page.parcels {
+            let label = one.recipient.unwrap_or_default();
+            list.push([
+                json!(one.parcel_id),
+                json!(one.courier_id),
+                json!(one.tracking_number),
+                json!(label.name),
+                json!(label.phone),
+                json!(label.building),
+                json!(label.unit),
+                json!(label.address),
+            ]);
+        }
+        if page.next_page_token.is_empty() {
+            return Ok(list.print(json)?);
+        }
+        page_token = page.next_page_token;
+    }
+}
+
+/// Lists the reminders of a resident's parcels.
+pub(super) async fn reminders(client: &Client, resident: String, json: bool) -> anyhow::Result<()> {
+    let request = ListRemindersRequest { resident_id: resident };
+    let response = answer(client.residents().list_reminders(request).await)?;
+    let mut list =
+        Listing::new(&["decided", "parcel", "channel", "delivery", "attempts", "gate", "similarity", "last_error"]);
+    for one in response.reminders {
+        let delivery = match one.delivery() {
+            DeliveryState::Pending => "pending",
+            DeliveryState::Delivered => "delivered",
+            DeliveryState::Failed => "failed",
+            DeliveryState::Unspecified => "unknown",
+        };
+        let similarity = if one.similarity == 0.0 { Value::Null } else { json!(format!("{:.3}", one.similarity)) };
+        list.push([
+            json!(timestamp(one.decide_time).map(|time| time.to_string())),
+            json!(one.parcel_id),
+            json!(one.channel),
+            json!(delivery),
+            json!(one.attempts),
+            json!(one.gate_id),
+            similarity,
+            json!(one.last_error),
+        ]);
+    }
+    Ok(list.print(json)?)
+}

@@ -1,0 +1,294 @@
+//! `gatepost admin resident`: one resident at a time. Whole rosters are in `import`.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use clap::{Args, Subcommand, ValueEnum};
+use gatepost_proto::v1::{
+    ConsentPurpose, CreateResidentRequest, DeleteFacesRequest, DeleteResidentRequest, EnrolFaceRequest,
+    GetResidentRequest, GetUsualPickupRequest, GrantConsentRequest, ListResidentsRequest, Resident,
+    WithdrawConsentRequest,
+};
+use jiff::tz::TimeZone;
+use serde_json::{Value, json};
+
+use super::connection::Client;
+use super::failure::{Failure, answer};
+use super::listing::Listing;
+use super::{communities, import, request_id, timestamp};
+
+const PHOTOGRAPH_MAX_BYTES: u64 = 8 * 1024 * 1024;
+const PAGE_SIZE: i32 = 500;
+
+/// What can be done with residents.
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Add a resident.
+    Add(AddArgs),
+    /// List a community's residents.
+    List {
+        /// The community.
+        #[arg(long)]
+        community: String,
+    },
+    /// Show a resident.
+    Show {
+        /// The resident's id.
+        id: String,
+    },
+    /// Delete a resident with faces, consents and pickups.
+    Delete {
+        /// The resident's id.
+        id: String,
+    },
+    /// Record what a resident agrees to.
+    #[command(subcommand)]
+    Consent(ConsentCommand),
+    /// Enrol faces, one from each photograph. The photographs are not kept.
+    Enrol {
+        /// The resident's id.
+        id: String,
+        /// JPEG files with exactly one face each.
+        #[arg(required = true)]
+        photographs: Vec<PathBuf>,
+    },
+    /// Delete every enrolled face of a resident.
+    ForgetFaces {
+        /// The resident's id.
+        id: String,
+    },
+    /// Tell when a resident usually picks up.
+    Usual {
+        /// The resident's id.
+        id: String,
+    },
+}
+
+/// A new resident.
+#[derive(Args)]
+pub(super) struct AddArgs {
+    #[arg(long)]
+    community: String,
+    #[arg(long)]
+    name: String,
+    #[arg(long, default_value = "")]
+    phone: String,
+    /// Reminders go here.
+    #[arg(long, default_value = "")]
+    email: String,
+    /// The building's id in the community's topology.
+    #[arg(long)]
+    building: String,
+    #[arg(long, default_value = "")]
+    unit: String,
+    /// The person's id in smart cameras and other systems of the property.
+    #[arg(long, default_value = "")]
+    reference: String,
+}
+
+impl std::fmt::Debug for AddArgs {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("AddArgs(..)")
+    }
+}
+
+/// Giving and taking back consent.
+#[derive(Debug, Subcommand)]
+pub(super) enum ConsentCommand {
+    /// Record that the resident agrees.
+    Grant {
+        /// The resident's id.
+        id: String,
+        /// To what.
+        #[arg(long)]
+        purpose: Purpose,
+        /// Which notice text the resident was shown: its version or hash.
+        #[arg(long)]
+        notice: String,
+    },
+    /// Record that the resident no longer agrees. Withdrawing gate-recognition deletes the enrolled faces.
+    Withdraw {
+        /// The resident's id.
+        id: String,
+        /// To what.
+        #[arg(long)]
+        purpose: Purpose,
+    },
+}
+
+/// What a resident can agree to, each by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Purpose {
+    /// Recognition at the gates, for parcel reminders and nothing else.
+    GateRecognition,
+    /// Parcels may be put into a locker.
+    LockerDeposit,
+}
+
+impl From<Purpose> for ConsentPurpose {
+    fn from(purpose: Purpose) -> Self {
+        match purpose {
+            Purpose::GateRecognition => ConsentPurpose::GateRecognition,
+            Purpose::LockerDeposit => ConsentPurpose::LockerDeposit,
+        }
+    }
+}
+
+/// Runs one command.
+pub(super) async fn run(client: &Client, command: Command, json: bool) -> anyhow::Result<()> {
+    match command {
+        Command::Add(new) => add(client, new).await,
+        Command::List { community } => listing(&all(client, &community).await?).print(json).map_err(Into::into),
+        Command::Show { id } => listing(&[get(client, &id).await?]).print(json).map_err(Into::into),
+        Command::Delete { id } => {
+            let request = DeleteResidentRequest { request_id: request_id::fresh(), resident_id: id.clone() };
+            answer(client.residents().delete_resident(request).await)?;
+            println!("{id} deleted");
+            Ok(())
+        }
+        Command::Consent(command) => consent(client, command).await,
+        Command::Enrol { id, photographs } => enrol(client, &id, &photographs).await,
+        Command::ForgetFaces { id } => {
+            let request = DeleteFacesRequest { request_id: request_id::fresh(), resident_id: id.clone() };
+            answer(client.residents().delete_faces(request).await)?;
+            println!("{id}: faces deleted");
+            Ok(())
+        }
+        Command::Usual { id } => usual(client, id, json).await,
+    }
+}
+
+/// Fetches one resident.
+pub(super) async fn get(client: &Client, id: &str) -> Result<Resident, Failure> {
+    let response = answer(client.residents().get_resident(GetResidentRequest { resident_id: id.into() }).await)?;
+    Ok(response.resident.unwrap_or_default())
+}
+
+/// Fetches every resident of a community.
+pub(super) async fn all(client: &Client, community: &str) -> Result<Vec<Resident>, Failure> {
+    let mut residents = Vec::new();
+    let mut page_token = String::new();
+    loop {
+        let request = ListResidentsRequest { community_id: community.into(), page_size: PAGE_SIZE, page_token };
+        let page = answer(client.residents().list_residents(request).await)?;
+        residents.extend(page.residents);
+        if page.next_page_token.is_empty() {
+            return Ok(residents);
+        }
+        page_token = page.next_page_token;
+    }
+}
+
+async fn add(client: &Client, new: AddArgs) -> anyhow::Result<()> {
+    let resident = Resident {
+        community_id: new.community,
+        name: new.name,
+        phone: new.phone,
+        email: new.email,
+        building_id: new.building,
+        unit: new.unit,
+        person_reference: new.reference,
+        ..Resident::default()
+    };
+    let request = CreateResidentRequest { request_id: request_id::fresh(), resident: Some(resident) };
+    let response = answer(client.residents().create_resident(request).await)?;
+    println!("{}", response.resident.unwrap_or_default().id);
+    Ok(())
+}
+
+async fn consent(client: &Client, command: ConsentCommand) -> anyhow::Result<()> {
+    let request_id = request_id::fresh();
+    match command {
+        ConsentCommand::Grant { id, purpose, notice } => {
+            let purpose = ConsentPurpose::from(purpose).into();
+            let request = GrantConsentRequest { request_id, resident_id: id.clone(), purpose, notice };
+            answer(client.residents().grant_consent(request).await)?;
+            println!("{id}: consent granted");
+        }
+        ConsentCommand::Withdraw { id, purpose } => {
+            let purpose = ConsentPurpose::from(purpose).into();
+            let request = WithdrawConsentRequest { request_id, resident_id: id.clone(), purpose };
+            answer(client.residents().withdraw_consent(request).await)?;
+            println!("{id}: consent withdrawn");
+        }
+    }
+    Ok(())
+}
+
+async fn enrol(client: &Client, id: &str, photographs: &[PathBuf]) -> anyhow::Result<()> {
+    let bar = import::progress(photographs.len());
+    let mut refused = 0;
+    for file in photographs {
+        let request = EnrolFaceRequest {
+            request_id: request_id::fresh(),
+            resident_id: id.into(),
+            photograph: photograph(file)?.into(),
+        };
+        match answer(client.residents().enrol_face(request).await) {
+            Ok(face) => bar.suspend(|| {
+                println!("{}: enrolled, score {:.3}, {:.0} pixels wide", file.display(), face.score, face.face_width);
+            }),
+            Err(failure) if failure.is_about_the_request() => {
+                refused += 1;
+                bar.suspend(|| eprintln!("{}: {failure}", file.display()));
+            }
+            Err(failure) => return Err(anyhow::Error::new(failure).context(file.display().to_string())),
+        }
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    if refused > 0 {
+        bail!("{refused} of {} photographs refused", photographs.len());
+    }
+    Ok(())
+}
+
+fn photograph(file: &Path) -> anyhow::Result<Vec<u8>> {
+    let size = std::fs::metadata(file).with_context(|| format!("cannot read {}", file.display()))?.len();
+    if size > PHOTOGRAPH_MAX_BYTES {
+        bail!("{} has {size} bytes; a photograph has at most {PHOTOGRAPH_MAX_BYTES}", file.display());
+    }
+    std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))
+}
+
+async fn usual(client: &Client, id: String, json: bool) -> anyhow::Result<()> {
+    let resident = get(client, &id).await?;
+    let community = communities::get(client, &resident.community_id).await?;
+    let request = GetUsualPickupRequest { resident_id: id };
+    let response = answer(client.residents().get_usual_pickup(request).await)?;
+    // Shown as the resident's own clock shows it.
+    let zone = TimeZone::get(&community.time_zone).unwrap_or(TimeZone::UTC);
+    let next = timestamp(response.next_time).map(|time| time.to_zoned(zone).to_string());
+    let source = if response.pickups > 0 { "record of pickups" } else { "policy" };
+    let mut list = Listing::new(&["next_time", "known_from", "pickups"]);
+    list.push([json!(next), json!(source), json!(response.pickups)]);
+    Ok(list.print(json)?)
+}
+
+fn listing(residents: &[Resident]) -> Listing {
+    let mut list =
+        Listing::new(&["id", "person_reference", "name", "phone", "email", "building", "unit", "consents", "faces"]);
+    for one in residents {
+        let consents: Vec<&str> = one.consents().map(purpose_name).collect();
+        list.push([
+            json!(one.id),
+            json!(one.person_reference),
+            json!(one.name),
+            json!(one.phone),
+            json!(one.email),
+            json!(one.building_id),
+            json!(one.unit),
+            Value::from(consents),
+            json!(one.faces),
+        ]);
+    }
+    list
+}
+
+fn purpose_name(purpose: ConsentPurpose) -> &'static str {
+    match purpose {
+        ConsentPurpose::GateRecognition => "gate-recognition",
+        ConsentPurpose::LockerDeposit => "locker-deposit",
+        ConsentPurpose::Unspecified => "unknown",
+    }
+}
