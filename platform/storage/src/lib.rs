@@ -4,14 +4,18 @@
 //! The rows are the truth; the index may be emptied at any time and is built again from them. Nothing here decides
 //! anything about a parcel: it keeps what a step of the domain made, whole or not at all.
 
+mod embedded_timers;
 mod error;
 mod record;
+mod redis;
 mod sql;
 
 pub use self::{
+    embedded_timers::EmbeddedTimers,
     error::StoreError,
     record::{
         Answered, Channel, Courier, Delivery, EventCursor, Hold, Key, NoticeRecord, PolicyKey, StoredEvent, Template,
     },
+    redis::{RedisOptions, RedisTimers},
     sql::{Store, Tx},
 };
