@@ -1,1 +1,54 @@
-//! server
+//! The control plane: owns parcels, residents and lockers, keeps the deadlines, and talks to couriers, cameras,
+//! administrators and vision workers over gRPC.
+
+pub mod admin;
+mod api;
+mod auth;
+pub mod config;
+mod health;
+mod journey;
+mod metrics;
+mod notification;
+mod platform;
+mod problem;
+mod timers;
+mod vision;
+pub mod wiring;
+
+use std::{net::SocketAddr, path::Path};
+
+use anyhow::Context as _;
+use gatepost_process::{clock::SharedClock, shutdown::Shutdown};
+use tokio::net::TcpListener;
+use tonic::transport::server::TcpIncoming;
+
+use crate::config::Config;
+
+/// Starts the whole platform and returns the address it listens on. It runs until `shutdown` drains.
+pub async fn run(
+    config: Config,
+    data_dir: &Path,
+    clock: SharedClock,
+    shutdown: &Shutdown,
+) -> anyhow::Result<SocketAddr> {
+    config.check()?;
+    // Redis and webhooks take the process's TLS provider: ring, before anything else chooses another.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let channels = wiring::channels(&config)?;
+    let (tls, address) = (config.tls.clone(), config.listen.grpc);
+    let platform = wiring::platform(config, data_dir, clock).await?;
+    auth::keys::issue_first(&platform, data_dir).await.context("the first keys cannot be written")?;
+    let draining = shutdown.draining();
+    let router = api::router(&platform, &tls, &draining).await?;
+    let listener = TcpListener::bind(address).await.with_context(|| format!("{address} cannot be listened on"))?;
+    let address = listener.local_addr()?;
+    shutdown.spawn("timers", timers::run(platform.clone(), draining.clone()));
+    shutdown.spawn("sweep", timers::sweep(platform.clone(), draining.clone()));
+    shutdown.spawn("notices", notification::run(platform, channels, draining.clone()));
+    shutdown.spawn("grpc", async move {
+        let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+        Ok(router.serve_with_incoming_shutdown(incoming, draining.cancelled_owned()).await?)
+    });
+    tracing::info!("listening on {address}");
+    Ok(address)
+}

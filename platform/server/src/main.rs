@@ -1,2 +1,126 @@
-//! Entry point.
-fn main() {}
+//! `gatepost`: serves, migrates, or administers. Nothing is decided here.
+
+use std::{
+    net::SocketAddr,
+    os::unix::fs::DirBuilderExt as _,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Duration,
+};
+
+use clap::{Args, Parser, Subcommand};
+use gatepost_process::{
+    clock::SystemClock,
+    config::load,
+    metrics_http,
+    shutdown::Shutdown,
+    telemetry::{self, TelemetryConfig},
+};
+use gatepost_server::{admin, config::Config, wiring};
+
+/// What streams and calls may take to end after the first signal.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Parcel lockers whose parcels are collected in time.
+#[derive(Parser)]
+#[command(version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Runs the platform. Without settings: SQLite and embedded timers in ./gatepost-data, on 127.0.0.1.
+    Serve(ServeArgs),
+    /// Brings the database's schema up to date and ends.
+    Migrate(SettingsArgs),
+    /// The property's staff: communities, residents, couriers and keys.
+    Admin(admin::AdminArgs),
+}
+
+#[derive(Args)]
+struct SettingsArgs {
+    /// A TOML file of settings; `GATEPOST_SECTION__KEY` in the environment decides over it.
+    #[arg(long, env = "GATEPOST_CONFIG")]
+    config: Option<PathBuf>,
+    /// Where the database and the first keys are.
+    #[arg(long, env = "GATEPOST_DATA_DIR", default_value = "gatepost-data")]
+    data_dir: PathBuf,
+}
+
+#[derive(Args)]
+struct ServeArgs {
+    #[command(flatten)]
+    settings: SettingsArgs,
+    /// Where gRPC listens; decides over listen.grpc.
+    #[arg(long)]
+    listen: Option<SocketAddr>,
+    /// Where metrics are served over HTTP; decides over listen.metrics.
+    #[arg(long)]
+    metrics: Option<SocketAddr>,
+    /// Serve without TLS where other machines can reach it.
+    #[arg(long)]
+    insecure: bool,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::Serve(args) => serve(args).await,
+        Command::Migrate(args) => migrate(args).await,
+        Command::Admin(args) => admin::run(args).await,
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn settings(args: &SettingsArgs) -> anyhow::Result<Config> {
+    // Keys and personal data: for this account only.
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&args.data_dir)?;
+    Ok(load(args.config.as_deref(), "GATEPOST")?)
+}
+
+async fn serve(args: ServeArgs) -> anyhow::Result<()> {
+    let mut config = settings(&args.settings)?;
+    config.listen.grpc = args.listen.unwrap_or(config.listen.grpc);
+    config.listen.metrics = args.metrics.unwrap_or(config.listen.metrics);
+    config.listen.insecure |= args.insecure;
+    let guard = telemetry::init(TelemetryConfig {
+        otlp_endpoint: Some(config.telemetry.otlp_endpoint.clone()).filter(|endpoint| !endpoint.is_empty()),
+        log_format: config.telemetry.log_format,
+        filter: config.telemetry.log_filter.clone(),
+        ..TelemetryConfig::new("gatepost")
+    })?;
+    let shutdown = Shutdown::new();
+    shutdown.listen_to_signals()?;
+    let outcome = run(config, &args.settings.data_dir, &shutdown, &guard).await;
+    // Whatever happened, the last spans leave.
+    guard.shutdown().await;
+    outcome
+}
+
+async fn run(
+    config: Config,
+    data_dir: &Path,
+    shutdown: &Shutdown,
+    guard: &telemetry::TelemetryGuard,
+) -> anyhow::Result<()> {
+    let (address, metrics) = metrics_http::serve(config.listen.metrics, guard.registry(), shutdown.draining()).await?;
+    shutdown.spawn("metrics", metrics);
+    tracing::info!("metrics on http://{address}/metrics");
+    gatepost_server::run(config, data_dir, SystemClock::shared(), shutdown).await?;
+    shutdown.clone().finished(DRAIN_TIMEOUT).await
+}
+
+async fn migrate(args: SettingsArgs) -> anyhow::Result<()> {
+    let config = settings(&args)?;
+    wiring::store(&config, &args.data_dir).await?;
+    println!("the schema is up to date");
+    Ok(())
+}

@@ -1,0 +1,184 @@
+//! Parcels, placements and recipients.
+
+use gatepost_domain::{
+    Parcel, State,
+    consent::DepositConsent,
+    journey::door_delivery::Outcome,
+    parcel::{ReminderPlan, StateName},
+    placement::{Candidate, DoorReason, Placement, Reason},
+    recipient::Label,
+    topology::Size,
+};
+use gatepost_proto::v1;
+
+use super::{instant_to_proto, text};
+use crate::problem::Problem;
+
+/// A recipient with its limits.
+pub fn label(recipient: v1::Recipient) -> Result<Label, Problem> {
+    let label = Label {
+        name: text(&recipient.name, "recipient.name", 200)?,
+        phone: text(&recipient.phone, "recipient.phone", 32)?,
+        building: text(&recipient.building, "recipient.building", 100)?,
+        unit: text(&recipient.unit, "recipient.unit", 100)?,
+        address: text(&recipient.address, "recipient.address", 500)?,
+    };
+    if label.name.is_empty() && label.phone.is_empty() {
+        return Err(Problem::invalid("recipient", "needs a name or a phone"));
+    }
+    Ok(label)
+}
+
+/// A recipient for staff to read.
+pub fn label_to_proto(label: &Label) -> v1::Recipient {
+    v1::Recipient {
+        name: label.name.clone(),
+        phone: label.phone.clone(),
+        building: label.building.clone(),
+        unit: label.unit.clone(),
+        address: label.address.clone(),
+    }
+}
+
+/// A size that must be chosen.
+pub fn size(value: i32, field: &str) -> Result<Size, Problem> {
+    match v1::ParcelSize::try_from(value) {
+        Ok(v1::ParcelSize::Small) => Ok(Size::Small),
+        Ok(v1::ParcelSize::Medium) => Ok(Size::Medium),
+        Ok(v1::ParcelSize::Large) => Ok(Size::Large),
+        Ok(v1::ParcelSize::Unspecified) | Err(_) => Err(Problem::invalid(field, "SMALL, MEDIUM or LARGE")),
+    }
+}
+
+/// A size for the wire.
+pub fn size_to_proto(size: Size) -> v1::ParcelSize {
+    match size {
+        Size::Small => v1::ParcelSize::Small,
+        Size::Medium => v1::ParcelSize::Medium,
+        Size::Large => v1::ParcelSize::Large,
+    }
+}
+
+/// What the recipient told the courier.
+pub fn deposit_consent(value: i32) -> Result<DepositConsent, Problem> {
+    match v1::DepositConsent::try_from(value) {
+        Ok(v1::DepositConsent::Unspecified) => Ok(DepositConsent::Unspecified),
+        Ok(v1::DepositConsent::Given) => Ok(DepositConsent::Given),
+        Ok(v1::DepositConsent::Refused) => Ok(DepositConsent::Refused),
+        Err(_) => Err(Problem::invalid("deposit_consent", "GIVEN, REFUSED or unset")),
+    }
+}
+
+/// How a door delivery goes.
+pub fn outcome(value: i32) -> Result<Outcome, Problem> {
+    match v1::DoorDeliveryOutcome::try_from(value) {
+        Ok(v1::DoorDeliveryOutcome::Collected) => Ok(Outcome::Collected),
+        Ok(v1::DoorDeliveryOutcome::Delivered) => Ok(Outcome::Delivered),
+        Ok(v1::DoorDeliveryOutcome::Failed) => Ok(Outcome::Failed),
+        Ok(v1::DoorDeliveryOutcome::Unspecified) | Err(_) => {
+            Err(Problem::invalid("outcome", "COLLECTED, DELIVERED or FAILED"))
+        }
+    }
+}
+
+/// A state's name for the wire.
+pub fn state_to_proto(state: StateName) -> v1::ParcelState {
+    match state {
+        StateName::Announced => v1::ParcelState::Announced,
+        StateName::Waiting => v1::ParcelState::Waiting,
+        StateName::RecallRequested => v1::ParcelState::RecallRequested,
+        StateName::RecallAccepted => v1::ParcelState::RecallAccepted,
+        StateName::OutForDoorDelivery => v1::ParcelState::OutForDoorDelivery,
+        StateName::DoorDeliveryFailed => v1::ParcelState::DoorDeliveryFailed,
+        StateName::PickedUp => v1::ParcelState::PickedUp,
+        StateName::DeliveredToDoor => v1::ParcelState::DeliveredToDoor,
+        StateName::Cancelled => v1::ParcelState::Cancelled,
+    }
+}
+
+/// A state to filter by; `None` when unset.
+pub fn state_filter(value: i32) -> Result<Option<StateName>, Problem> {
+    if value == 0 {
+        return Ok(None);
+    }
+    let found = StateName::ALL.into_iter().find(|state| state_to_proto(*state) as i32 == value);
+    found.map(Some).ok_or_else(|| Problem::invalid("state", "a ParcelState, or unset for all"))
+}
+
+/// A parcel as its courier sees it.
+pub fn parcel_to_proto(parcel: &Parcel) -> v1::Parcel {
+    let facts = parcel.facts();
+    let stay = parcel.stay();
+    let next_reminder_at = match parcel.state() {
+        State::Waiting { plan: ReminderPlan::At(at), .. } => Some(*at),
+        _ => None,
+    };
+    let placement = match parcel.state() {
+        State::Announced { placement } => Some(placement_to_proto(placement)),
+        _ => None,
+    };
+    v1::Parcel {
+        id: facts.id.to_string(),
+        tracking_number: facts.tracking_number.clone(),
+        community_id: facts.community.to_string(),
+        size: size_to_proto(facts.size).into(),
+        state: state_to_proto(parcel.state().name()).into(),
+        recipient_resolved: parcel.addressee().resident_id().is_some(),
+        placement,
+        deposit: stay.map(|stay| v1::Deposit {
+            locker_id: stay.locker.to_string(),
+            compartment_id: stay.compartment.to_string(),
+            deposit_time: Some(instant_to_proto(stay.deposited_at)),
+        }),
+        remind_from: stay.map(|stay| instant_to_proto(stay.remind_from)),
+        recall_at: stay.map(|stay| instant_to_proto(stay.recall_at)),
+        reminders_sent: stay.map_or(0, |stay| stay.reminders_sent as i32),
+        last_reminded_at: stay.and_then(|stay| stay.last_reminded_at).map(instant_to_proto),
+        next_reminder_at: next_reminder_at.map(instant_to_proto),
+        announce_time: Some(instant_to_proto(facts.announced_at)),
+        state_time: Some(instant_to_proto(parcel.state_since())),
+        version: parcel.version(),
+    }
+}
+
+fn placement_to_proto(placement: &Placement) -> v1::Placement {
+    use v1::{PlacementKind, PlacementReason};
+    let bare = |kind: PlacementKind, reason: PlacementReason| v1::Placement {
+        kind: kind.into(),
+        reason: reason.into(),
+        ..v1::Placement::default()
+    };
+    match placement {
+        Placement::Locker { locker, compartment, walking_metres, reserved_until } => v1::Placement {
+            locker_id: locker.to_string(),
+            compartment_id: compartment.to_string(),
+            walking_metres: *walking_metres,
+            reserved_until: Some(instant_to_proto(*reserved_until)),
+            ..bare(PlacementKind::Locker, PlacementReason::Nearest)
+        },
+        Placement::Door(DoorReason::NoDepositConsent) => bare(PlacementKind::Door, PlacementReason::NoDepositConsent),
+        Placement::Door(DoorReason::NoLockerFits) => bare(PlacementKind::Door, PlacementReason::NoLockerFits),
+        Placement::Unresolved => bare(PlacementKind::Unresolved, PlacementReason::RecipientUnresolved),
+    }
+}
+
+/// A ranking for the wire.
+pub fn ranking_to_proto(ranking: &[Candidate]) -> Vec<v1::RankedLocker> {
+    let candidate = |candidate: &Candidate| v1::RankedLocker {
+        locker_id: candidate.locker.to_string(),
+        walking_metres: candidate.walking_metres,
+        reason: reason_to_proto(candidate.reason).into(),
+    };
+    ranking.iter().map(candidate).collect()
+}
+
+fn reason_to_proto(reason: Reason) -> v1::PlacementReason {
+    match reason {
+        Reason::Nearest => v1::PlacementReason::Nearest,
+        Reason::Farther => v1::PlacementReason::Farther,
+        Reason::Full => v1::PlacementReason::Full,
+        Reason::TooSmall => v1::PlacementReason::TooSmall,
+        Reason::Offline => v1::PlacementReason::Offline,
+        Reason::Unreachable => v1::PlacementReason::Unreachable,
+    }
+}

@@ -1,0 +1,131 @@
+//! EventService: a courier's durable log as a stream.
+
+use gatepost_domain::id::CourierId;
+use gatepost_proto::v1::{self, event_service_server::EventService, stream_events_response::Message as StreamMessage};
+use jiff::SignedDuration;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
+use tonic::{Request, Response, Status};
+
+use super::{convert::events::event_to_proto, parcels::courier, status::status};
+use crate::{platform::Platform, problem::Problem};
+
+/// The service.
+pub struct Events {
+    /// The parts.
+    pub platform: Platform,
+    /// Ends the streams with a drain message.
+    pub draining: CancellationToken,
+}
+
+/// Events read at once; also the most that wait for a slow consumer.
+const PAGE: u64 = 200;
+const HEARTBEAT: SignedDuration = SignedDuration::from_secs(15);
+/// Another replica's events are found by looking this often.
+const LOOK_EVERY: SignedDuration = SignedDuration::from_secs(1);
+
+type Sender = mpsc::Sender<Result<v1::StreamEventsResponse, Status>>;
+
+#[tonic::async_trait]
+impl EventService for Events {
+    type StreamEventsStream = ReceiverStream<Result<v1::StreamEventsResponse, Status>>;
+
+    async fn stream_events(
+        &self,
+        request: Request<v1::StreamEventsRequest>,
+    ) -> Result<Response<Self::StreamEventsStream>, Status> {
+        let courier = courier(&request).map_err(status)?;
+        let after = match request.into_inner().after_sequence {
+            Some(sequence) if sequence < 0 => {
+                return Err(status(Problem::invalid("after_sequence", "0 for the beginning, or an event's sequence")));
+            }
+            Some(sequence) => sequence,
+            None => self.cursor(&courier).await.map_err(status)?.acknowledged,
+        };
+        let (sender, receiver) = mpsc::channel(PAGE as usize);
+        let (platform, draining) = (self.platform.clone(), self.draining.clone());
+        tokio::spawn(async move {
+            platform.metrics.event_streams.add(1, &[]);
+            if let Err(problem) = follow(&platform, &courier, after, &sender, draining).await {
+                let _ = sender.send(Err(status(problem))).await;
+            }
+            platform.metrics.event_streams.add(-1, &[]);
+        });
+        Ok(Response::new(ReceiverStream::new(receiver)))
+    }
+
+    async fn acknowledge_events(
+        &self,
+        request: Request<v1::AcknowledgeEventsRequest>,
+    ) -> Result<Response<v1::AcknowledgeEventsResponse>, Status> {
+        let courier = courier(&request).map_err(status)?;
+        let sequence = request.into_inner().sequence;
+        let acknowledged_sequence = self.acknowledge(&courier, sequence).await.map_err(status)?;
+        Ok(Response::new(v1::AcknowledgeEventsResponse { acknowledged_sequence }))
+    }
+}
+
+impl Events {
+    async fn cursor(&self, courier: &CourierId) -> Result<gatepost_storage::EventCursor, Problem> {
+        Ok(self.platform.store.read().await?.event_cursor(courier).await?)
+    }
+
+    async fn acknowledge(&self, courier: &CourierId, sequence: i64) -> Result<i64, Problem> {
+        let tx = self.platform.store.write().await?;
+        let newest = tx.event_cursor(courier).await?.newest;
+        if !(0..=newest).contains(&sequence) {
+            return Err(Problem::SequenceUnknown { sequence, newest });
+        }
+        tx.acknowledge_events(courier, sequence).await?;
+        let acknowledged = tx.event_cursor(courier).await?.acknowledged;
+        tx.commit().await?;
+        Ok(acknowledged)
+    }
+}
+
+/// Sends what there is and what comes, until the consumer leaves or the server drains.
+async fn follow(
+    platform: &Platform,
+    courier: &CourierId,
+    mut after: i64,
+    sender: &Sender,
+    draining: CancellationToken,
+) -> Result<(), Problem> {
+    let mut woken = platform.wakes.events.subscribe();
+    let mut heartbeat_at = platform.now() + HEARTBEAT;
+    loop {
+        woken.mark_unchanged();
+        let events = platform.store.read().await?.events(courier, after, PAGE).await?;
+        for event in &events {
+            if !send(sender, StreamMessage::Event(event_to_proto(event))).await {
+                return Ok(());
+            }
+            after = event.sequence;
+        }
+        if !events.is_empty() {
+            heartbeat_at = platform.now() + HEARTBEAT;
+            continue;
+        }
+        if platform.now() >= heartbeat_at {
+            let newest_sequence = platform.store.read().await?.event_cursor(courier).await?.newest;
+            if !send(sender, StreamMessage::Heartbeat(v1::Heartbeat { newest_sequence })).await {
+                return Ok(());
+            }
+            heartbeat_at = platform.now() + HEARTBEAT;
+        }
+        tokio::select! {
+            () = draining.cancelled() => {
+                send(sender, StreamMessage::Drain(v1::Drain {})).await;
+                return Ok(());
+            }
+            () = sender.closed() => return Ok(()),
+            _ = woken.changed() => {}
+            () = platform.clock.sleep_until(platform.now() + LOOK_EVERY) => {}
+        }
+    }
+}
+
+async fn send(sender: &Sender, message: StreamMessage) -> bool {
+    sender.send(Ok(v1::StreamEventsResponse { message: Some(message) })).await.is_ok()
+}

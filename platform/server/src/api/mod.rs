@@ -1,0 +1,109 @@
+//! The router: layers from outside to inside, then the services. Nothing else builds one.
+
+mod communities;
+pub mod convert;
+mod couriers;
+mod events;
+mod faces;
+mod gates;
+mod page;
+mod parcels;
+mod residents;
+mod residents_service;
+pub mod status;
+mod vision;
+
+use std::time::Duration;
+
+use gatepost_proto::{
+    DESCRIPTORS,
+    v1::{
+        community_service_server::CommunityServiceServer, courier_service_server::CourierServiceServer,
+        event_service_server::EventServiceServer, gate_service_server::GateServiceServer,
+        parcel_service_server::ParcelServiceServer, resident_service_server::ResidentServiceServer,
+    },
+    vision::vision_service_server::VisionServiceServer,
+};
+use tokio_util::sync::CancellationToken;
+use tonic::{
+    service::Routes,
+    transport::{Identity, Server, ServerTlsConfig, server::Router},
+};
+use tower::layer::util::{Identity as NoLayer, Stack};
+
+use crate::{auth::AuthLayer, config::Tls, platform::Platform};
+
+/// Most calls: nothing in them is large.
+const MESSAGE_MAX_BYTES: usize = 256 * 1024;
+/// Topologies of whole communities.
+const COMMUNITY_MAX_BYTES: usize = 16 * 1024 * 1024;
+/// An enrolment photograph of 8 MiB with its frame.
+const PHOTOGRAPH_MAX_BYTES: usize = 9 * 1024 * 1024;
+/// A camera frame of 2 MiB with its frame, so that one somewhat too large is refused by name and not with the stream.
+const FRAME_MAX_BYTES: usize = 3 * 1024 * 1024;
+/// Faces of a frame: 64 embeddings of at most 2,048 numbers.
+const RESULT_MAX_BYTES: usize = 1024 * 1024;
+/// Calls and streams at once on one connection.
+const STREAMS_MAX: u32 = 1_000;
+/// A caller that stops answering is let go after interval and timeout.
+const KEEPALIVE: Duration = Duration::from_secs(20);
+const RPC_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Everything that is served.
+pub async fn router(
+    platform: &Platform,
+    tls: &Tls,
+    draining: &CancellationToken,
+) -> anyhow::Result<Router<Stack<AuthLayer, NoLayer>>> {
+    let mut server = Server::builder()
+        .http2_keepalive_interval(Some(KEEPALIVE))
+        .http2_keepalive_timeout(Some(KEEPALIVE))
+        .max_concurrent_streams(Some(STREAMS_MAX))
+        .http2_max_header_list_size(Some(16 * 1024))
+        .tcp_nodelay(true)
+        .timeout(RPC_TIMEOUT);
+    if let (Some(certificate), Some(key)) = (&tls.certificate, &tls.key) {
+        let identity = Identity::from_pem(tokio::fs::read(certificate).await?, tokio::fs::read(key).await?);
+        server = server.tls_config(ServerTlsConfig::new().identity(identity))?;
+    }
+    Ok(server.layer(AuthLayer(platform.clone())).add_routes(services(platform, draining).await?))
+}
+
+async fn services(platform: &Platform, draining: &CancellationToken) -> anyhow::Result<Routes> {
+    let p = || platform.clone();
+    let draining = || draining.clone();
+    let parcels = ParcelServiceServer::new(parcels::Parcels(p())).max_decoding_message_size(MESSAGE_MAX_BYTES);
+    let events = events::Events { platform: p(), draining: draining() };
+    let events = EventServiceServer::new(events).max_decoding_message_size(MESSAGE_MAX_BYTES);
+    let communities =
+        CommunityServiceServer::new(communities::Communities(p())).max_decoding_message_size(COMMUNITY_MAX_BYTES);
+    let residents =
+        ResidentServiceServer::new(residents::Residents(p())).max_decoding_message_size(PHOTOGRAPH_MAX_BYTES);
+    let couriers = CourierServiceServer::new(couriers::Couriers(p())).max_decoding_message_size(MESSAGE_MAX_BYTES);
+    let gates = gates::Gates { platform: p(), draining: draining() };
+    let gates = GateServiceServer::new(gates).max_decoding_message_size(FRAME_MAX_BYTES);
+    let vision = vision::Vision { platform: p(), draining: draining() };
+    let vision = VisionServiceServer::new(vision).max_decoding_message_size(RESULT_MAX_BYTES);
+    let mut routes = Routes::new(parcels);
+    routes = routes.add_service(events).add_service(communities).add_service(residents);
+    routes = routes.add_service(couriers).add_service(gates).add_service(vision);
+    let (reporter, health) = tonic_health::server::health_reporter();
+    tokio::spawn(crate::health::watch(platform.clone(), reporter, draining()));
+    // The vision package is ours alone and may move; reflection shows the public one.
+    let reflection = |names: tonic_reflection::server::Builder<'static>| {
+        names
+            .register_encoded_file_descriptor_set(DESCRIPTORS)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
+            .with_service_name("gatepost.v1.ParcelService")
+            .with_service_name("gatepost.v1.EventService")
+            .with_service_name("gatepost.v1.CommunityService")
+            .with_service_name("gatepost.v1.ResidentService")
+            .with_service_name("gatepost.v1.CourierService")
+            .with_service_name("gatepost.v1.GateService")
+            .with_service_name("grpc.health.v1.Health")
+    };
+    let v1 = reflection(tonic_reflection::server::Builder::configure()).build_v1()?;
+    let v1alpha = reflection(tonic_reflection::server::Builder::configure()).build_v1alpha()?;
+    Ok(routes.add_service(health).add_service(v1).add_service(v1alpha))
+}

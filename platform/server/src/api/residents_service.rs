@@ -1,0 +1,90 @@
+//! The rpcs of ResidentService: who, what, do, answer.
+
+use gatepost_proto::v1::{self, resident_service_server::ResidentService};
+use tonic::{Request, Response, Status};
+
+use super::{residents::Residents, status::status};
+use crate::{auth::caller, problem::settle};
+
+type Answer<T> = Result<Response<T>, Status>;
+
+/// A mutation that is taken again when it lost a race.
+macro_rules! mutate {
+    ($self:ident, $request:ident, $work:ident) => {{
+        let caller = caller(&$request).map_err(status)?;
+        let request = $request.into_inner();
+        settle(|| $self.$work(&caller, &request)).await.map(Response::new).map_err(status)
+    }};
+}
+
+#[tonic::async_trait]
+impl ResidentService for Residents {
+    async fn create_resident(&self, request: Request<v1::CreateResidentRequest>) -> Answer<v1::CreateResidentResponse> {
+        mutate!(self, request, create)
+    }
+
+    async fn update_resident(&self, request: Request<v1::UpdateResidentRequest>) -> Answer<v1::UpdateResidentResponse> {
+        mutate!(self, request, update)
+    }
+
+    async fn get_resident(&self, request: Request<v1::GetResidentRequest>) -> Answer<v1::GetResidentResponse> {
+        let resident = self.get(&request.get_ref().resident_id).await.map_err(status)?;
+        Ok(Response::new(v1::GetResidentResponse { resident: Some(resident) }))
+    }
+
+    async fn list_residents(&self, request: Request<v1::ListResidentsRequest>) -> Answer<v1::ListResidentsResponse> {
+        let caller = caller(&request).map_err(status)?;
+        self.list(&caller, request.into_inner()).await.map(Response::new).map_err(status)
+    }
+
+    async fn delete_resident(&self, request: Request<v1::DeleteResidentRequest>) -> Answer<v1::DeleteResidentResponse> {
+        mutate!(self, request, delete)
+    }
+
+    async fn grant_consent(&self, request: Request<v1::GrantConsentRequest>) -> Answer<v1::GrantConsentResponse> {
+        mutate!(self, request, grant)
+    }
+
+    async fn withdraw_consent(
+        &self,
+        request: Request<v1::WithdrawConsentRequest>,
+    ) -> Answer<v1::WithdrawConsentResponse> {
+        mutate!(self, request, withdraw)
+    }
+
+    async fn enrol_face(&self, request: Request<v1::EnrolFaceRequest>) -> Answer<v1::EnrolFaceResponse> {
+        let caller = caller(&request).map_err(status)?;
+        self.enrol(&caller, request.into_inner()).await.map(Response::new).map_err(status)
+    }
+
+    async fn delete_faces(&self, request: Request<v1::DeleteFacesRequest>) -> Answer<v1::DeleteFacesResponse> {
+        mutate!(self, request, delete_faces)
+    }
+
+    async fn import_pickups(&self, request: Request<v1::ImportPickupsRequest>) -> Answer<v1::ImportPickupsResponse> {
+        mutate!(self, request, import_pickups)
+    }
+
+    async fn get_usual_pickup(
+        &self,
+        request: Request<v1::GetUsualPickupRequest>,
+    ) -> Answer<v1::GetUsualPickupResponse> {
+        self.usual(&request.get_ref().resident_id).await.map(Response::new).map_err(status)
+    }
+
+    async fn list_unresolved_parcels(
+        &self,
+        request: Request<v1::ListUnresolvedParcelsRequest>,
+    ) -> Answer<v1::ListUnresolvedParcelsResponse> {
+        let caller = caller(&request).map_err(status)?;
+        self.unresolved(&caller, request.into_inner()).await.map(Response::new).map_err(status)
+    }
+
+    async fn resolve_parcel(&self, request: Request<v1::ResolveParcelRequest>) -> Answer<v1::ResolveParcelResponse> {
+        mutate!(self, request, resolve)
+    }
+
+    async fn list_reminders(&self, request: Request<v1::ListRemindersRequest>) -> Answer<v1::ListRemindersResponse> {
+        self.reminders(&request.get_ref().resident_id).await.map(Response::new).map_err(status)
+    }
+}

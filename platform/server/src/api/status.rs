@@ -1,0 +1,137 @@
+//! Problem to gRPC status: one exhaustive match, and the catalogue of reasons.
+//!
+//! Every status carries `google.rpc.ErrorInfo` with a reason and the domain `gatepost`. Internal texts are logged and
+//! never sent.
+
+use std::collections::HashMap;
+
+use gatepost_domain::Refusal;
+use gatepost_storage::StoreError;
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _};
+
+use crate::problem::{Missing, PhotographProblem, Problem, Taken};
+
+const DOMAIN: &str = "gatepost";
+
+/// What a caller is told.
+pub fn status(problem: Problem) -> Status {
+    let text = problem.to_string();
+    match problem {
+        Problem::Refused(refusal) => refused(&refusal, text),
+        Problem::Store(error) => store(&error),
+        Problem::NotFound(missing) => told(Code::NotFound, not_found(missing), text),
+        Problem::Exists(taken) => told(Code::AlreadyExists, exists(taken), text),
+        Problem::Invalid(violations) => {
+            let text =
+                violations.iter().map(|v| format!("{}: {}", v.field, v.description)).collect::<Vec<_>>().join("; ");
+            let mut details = info("INVALID_FIELD", HashMap::new());
+            details.set_bad_request(
+                violations.into_iter().map(|v| FieldViolation::new(v.field, v.description)).collect::<Vec<_>>(),
+            );
+            Status::with_error_details(Code::InvalidArgument, text, details)
+        }
+        Problem::Policy(_) => told(Code::InvalidArgument, "INVALID_POLICY", text),
+        Problem::Topology(_) => told(Code::InvalidArgument, "INVALID_TOPOLOGY", text),
+        Problem::RequestIdReused => told(Code::InvalidArgument, "REQUEST_ID_REUSED", text),
+        Problem::PageToken => told(Code::InvalidArgument, "INVALID_PAGE_TOKEN", text),
+        Problem::CompartmentInUse(..) => told(Code::FailedPrecondition, "COMPARTMENT_IN_USE", text),
+        Problem::SequenceUnknown { .. } => told(Code::InvalidArgument, "SEQUENCE_UNKNOWN", text),
+        Problem::Photograph(photograph) => {
+            let (code, reason) = photo(photograph);
+            told(code, reason, text)
+        }
+        Problem::NoVisionWorker => told(Code::Unavailable, "NO_VISION_WORKER", text),
+        Problem::ModelMismatch { .. } => told(Code::FailedPrecondition, "MODEL_MISMATCH", text),
+        Problem::Unauthenticated(_) => told(Code::Unauthenticated, "UNAUTHENTICATED", text),
+        Problem::Forbidden(_) => told(Code::PermissionDenied, "PERMISSION_DENIED", text),
+        Problem::Bug(what) => internal(what),
+    }
+}
+
+fn refused(refusal: &Refusal, text: String) -> Status {
+    let (code, reason) = match refusal {
+        Refusal::IllegalStep { state, step } => {
+            let metadata =
+                HashMap::from([("state".to_owned(), state.to_string()), ("step".to_owned(), (*step).to_owned())]);
+            return Status::with_error_details(Code::FailedPrecondition, text, info("ILLEGAL_STEP", metadata));
+        }
+        Refusal::TimeInFuture => (Code::InvalidArgument, "TIME_IN_FUTURE"),
+        Refusal::TimeBeforeAnnouncement { .. } => (Code::InvalidArgument, "TIME_BEFORE_ANNOUNCEMENT"),
+        Refusal::TimeBeforeDeposit { .. } => (Code::InvalidArgument, "TIME_BEFORE_DEPOSIT"),
+        Refusal::RecipientUnresolved => (Code::FailedPrecondition, "RECIPIENT_UNRESOLVED"),
+        Refusal::NoDepositConsent => (Code::FailedPrecondition, "NO_DEPOSIT_CONSENT"),
+        Refusal::CompartmentNotFound { .. } => (Code::NotFound, "COMPARTMENT_NOT_FOUND"),
+        Refusal::CompartmentTooSmall { .. } => (Code::FailedPrecondition, "COMPARTMENT_TOO_SMALL"),
+        Refusal::CompartmentTaken { .. } => (Code::FailedPrecondition, "COMPARTMENT_TAKEN"),
+    };
+    told(code, reason, text)
+}
+
+fn store(error: &StoreError) -> Status {
+    match error {
+        StoreError::Conflict => told(Code::Aborted, "CONFLICT", "too many changes at once: try again".into()),
+        StoreError::CompartmentTaken => {
+            told(Code::Aborted, "CONFLICT", "the compartment was taken just now: try again".into())
+        }
+        StoreError::TrackingNumberTaken => told(
+            Code::AlreadyExists,
+            "TRACKING_NUMBER_TAKEN",
+            "this tracking number was announced before: use GetParcel to look it up".into(),
+        ),
+        StoreError::Exists => told(Code::AlreadyExists, "EXISTS", "it exists already".into()),
+        StoreError::NotFound => told(Code::NotFound, "NOT_FOUND", "no such thing".into()),
+        StoreError::Unavailable(text) => {
+            tracing::error!(error = %text, "database unavailable");
+            told(Code::Unavailable, "DATABASE_UNAVAILABLE", "the database cannot be reached: try again later".into())
+        }
+        StoreError::Corrupt(text) => {
+            tracing::error!(error = %text, "a row cannot be read");
+            internal("a row cannot be read")
+        }
+    }
+}
+
+fn internal(what: &str) -> Status {
+    tracing::error!(what, "internal error");
+    told(Code::Internal, "INTERNAL", "internal error, see the server's log".into())
+}
+
+fn not_found(missing: Missing) -> &'static str {
+    match missing {
+        Missing::Parcel => "PARCEL_NOT_FOUND",
+        Missing::Community => "COMMUNITY_NOT_FOUND",
+        Missing::Resident => "RESIDENT_NOT_FOUND",
+        Missing::Courier => "COURIER_NOT_FOUND",
+        Missing::Gate => "GATE_NOT_FOUND",
+        Missing::Key => "KEY_NOT_FOUND",
+    }
+}
+
+fn exists(taken: Taken) -> &'static str {
+    match taken {
+        Taken::Community => "COMMUNITY_EXISTS",
+        Taken::Courier => "COURIER_EXISTS",
+        Taken::PersonReference => "RESIDENT_EXISTS",
+    }
+}
+
+fn photo(problem: PhotographProblem) -> (Code, &'static str) {
+    match problem {
+        PhotographProblem::NoConsent => (Code::FailedPrecondition, "NO_RECOGNITION_CONSENT"),
+        PhotographProblem::Full => (Code::FailedPrecondition, "FACES_FULL"),
+        PhotographProblem::NotAJpeg => (Code::InvalidArgument, "NOT_A_JPEG"),
+        PhotographProblem::TooLarge => (Code::InvalidArgument, "IMAGE_TOO_LARGE"),
+        PhotographProblem::NoFace => (Code::InvalidArgument, "NO_FACE"),
+        PhotographProblem::SeveralFaces => (Code::InvalidArgument, "SEVERAL_FACES"),
+        PhotographProblem::TooSmall => (Code::InvalidArgument, "FACE_TOO_SMALL"),
+    }
+}
+
+fn told(code: Code, reason: &str, text: String) -> Status {
+    Status::with_error_details(code, text, info(reason, HashMap::new()))
+}
+
+fn info(reason: &str, metadata: HashMap<String, String>) -> ErrorDetails {
+    ErrorDetails::with_error_info(reason, DOMAIN, metadata)
+}

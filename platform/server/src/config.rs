@@ -1,0 +1,263 @@
+//! Settings: one struct a concern, each with its defaults. Read from a TOML file and from `GATEPOST_SECTION__KEY`.
+
+use std::{net::SocketAddr, path::Path, time::Duration};
+
+use gatepost_process::telemetry::LogFormat;
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize, Serializer};
+
+/// All settings of `gatepost serve`.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Where to listen.
+    pub listen: Listen,
+    /// TLS of the gRPC port.
+    pub tls: Tls,
+    /// The record.
+    pub database: Database,
+    /// The index over deadlines.
+    pub timers: Timers,
+    /// Cameras and workers.
+    pub vision: Vision,
+    /// Reminders as signed webhooks.
+    pub webhook: Webhook,
+    /// Reminders by e-mail.
+    pub smtp: Smtp,
+    /// Logs and traces.
+    pub telemetry: Telemetry,
+}
+
+/// Addresses.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Listen {
+    /// gRPC; port 0 takes a free one.
+    pub grpc: SocketAddr,
+    /// Prometheus metrics and liveness over HTTP.
+    pub metrics: SocketAddr,
+    /// Serve without TLS on an address that other machines reach.
+    pub insecure: bool,
+}
+
+impl Default for Listen {
+    fn default() -> Self {
+        Self { grpc: ([127, 0, 0, 1], 50051).into(), metrics: ([127, 0, 0, 1], 9464).into(), insecure: false }
+    }
+}
+
+/// PEM files; both or neither.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Tls {
+    /// The certificate chain.
+    pub certificate: Option<std::path::PathBuf>,
+    /// Its private key.
+    pub key: Option<std::path::PathBuf>,
+}
+
+/// SQLite by default, in the data folder.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Database {
+    /// `postgres://..` or `sqlite://..`; empty means `gatepost.db` in the data folder.
+    #[serde(serialize_with = "expose")]
+    pub url: SecretString,
+    /// Connections at most.
+    pub connections_max: u32,
+}
+
+impl Default for Database {
+    fn default() -> Self {
+        Self { url: SecretString::default(), connections_max: 16 }
+    }
+}
+
+impl Database {
+    /// The address to open.
+    pub fn url_in(&self, data_dir: &Path) -> SecretString {
+        use secrecy::ExposeSecret as _;
+        if self.url.expose_secret().is_empty() {
+            format!("sqlite://{}", data_dir.join("gatepost.db").display()).into()
+        } else {
+            self.url.clone()
+        }
+    }
+}
+
+/// Where the index over deadlines lives.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Timers {
+    /// Embedded, or on Redis.
+    pub kind: TimersKind,
+    /// Addresses of Redis, `redis://..`; several for a cluster.
+    #[serde(serialize_with = "expose_all")]
+    pub redis_urls: Vec<SecretString>,
+    /// Parts of the index, each in one slot of a cluster. Must be equal on every replica.
+    pub shards: u16,
+    /// Timers taken at once.
+    pub batch: usize,
+    /// How long a taken timer is kept from others.
+    #[serde(with = "humantime_serde")]
+    pub lease: Duration,
+    /// How often the rows are swept for deadlines that the index missed.
+    #[serde(with = "humantime_serde")]
+    pub sweep_every: Duration,
+}
+
+impl Default for Timers {
+    fn default() -> Self {
+        Self {
+            kind: TimersKind::Embedded,
+            redis_urls: Vec::new(),
+            shards: 16,
+            batch: 500,
+            lease: Duration::from_secs(5),
+            sweep_every: Duration::from_secs(30),
+        }
+    }
+}
+
+/// The two implementations of the index.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TimersKind {
+    /// In this process, made again from the rows at every start.
+    Embedded,
+    /// One Redis.
+    Redis,
+    /// A Redis Cluster.
+    RedisCluster,
+}
+
+/// Frames, and how a face becomes a resident.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Vision {
+    /// Frames of one camera under way or waiting: the credit it starts with.
+    pub frames_per_camera: usize,
+    /// Older frames are dropped when their turn comes.
+    #[serde(with = "humantime_serde")]
+    pub frame_age_max: Duration,
+    /// Lowest cosine similarity for KNOWN; `None` takes the default of the matching policy.
+    pub similarity_min: Option<f32>,
+    /// Frames of one track that must agree; `None` takes the default of the matching policy.
+    pub frames_agreeing: Option<u32>,
+    /// How long a gate's display shows a reminder.
+    #[serde(with = "humantime_serde")]
+    pub show_for: Duration,
+}
+
+impl Default for Vision {
+    fn default() -> Self {
+        Self {
+            frames_per_camera: 4,
+            frame_age_max: Duration::from_secs(5),
+            similarity_min: None,
+            frames_agreeing: None,
+            show_for: Duration::from_secs(5),
+        }
+    }
+}
+
+/// Reminders to the residents' app: Standard Webhooks 1.0.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Webhook {
+    /// Where to; empty for none.
+    pub url: String,
+    /// `whsec_` and a base64 key of 24 to 64 bytes.
+    #[serde(serialize_with = "expose")]
+    pub secret: SecretString,
+}
+
+/// Reminders by e-mail.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Smtp {
+    /// `smtp://host:port`, `smtps://..`, with user and password if needed; empty for none.
+    #[serde(serialize_with = "expose")]
+    pub url: SecretString,
+    /// The sender, for example `Lotus Garden <parcels@example.org>`.
+    pub from: String,
+}
+
+/// Logs and traces.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Telemetry {
+    /// An OTLP receiver over gRPC, such as `http://127.0.0.1:4317`; empty for none.
+    pub otlp_endpoint: String,
+    /// For people or for machines.
+    pub log_format: LogFormat,
+    /// Which log lines, such as `info,gatepost_server=debug`.
+    pub log_filter: String,
+}
+
+impl Default for Telemetry {
+    fn default() -> Self {
+        Self { otlp_endpoint: String::new(), log_format: LogFormat::Text, log_filter: "info,sqlx=warn".into() }
+    }
+}
+
+/// Settings are layered over their own defaults, which passes through serialisation once, in this process only.
+fn expose<S: Serializer>(secret: &SecretString, serializer: S) -> Result<S::Ok, S::Error> {
+    use secrecy::ExposeSecret as _;
+    serializer.serialize_str(secret.expose_secret())
+}
+
+fn expose_all<S: Serializer>(secrets: &[SecretString], serializer: S) -> Result<S::Ok, S::Error> {
+    use secrecy::ExposeSecret as _;
+    serializer.collect_seq(secrets.iter().map(|secret| secret.expose_secret()))
+}
+
+/// What is wrong with settings that read well each by itself.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// Plain text to the outside.
+    #[error(
+        "listen.grpc {0} is reachable from other machines without TLS: set tls.certificate and tls.key, or --insecure"
+    )]
+    Insecure(SocketAddr),
+    /// Half a key pair.
+    #[error("tls.certificate and tls.key belong together: set both or neither")]
+    HalfTls,
+    /// Redis without an address.
+    #[error("timers.kind needs timers.redis_urls")]
+    NoRedis,
+    /// A number out of range.
+    #[error("{0}")]
+    Range(&'static str),
+}
+
+impl Config {
+    /// Refuses what cannot work or should not be done unknowingly.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        if self.tls.certificate.is_some() != self.tls.key.is_some() {
+            return Err(ConfigError::HalfTls);
+        }
+        if !self.listen.grpc.ip().is_loopback() && self.tls.certificate.is_none() && !self.listen.insecure {
+            return Err(ConfigError::Insecure(self.listen.grpc));
+        }
+        if self.timers.kind != TimersKind::Embedded && self.timers.redis_urls.is_empty() {
+            return Err(ConfigError::NoRedis);
+        }
+        if !(1..=4096).contains(&self.timers.shards) {
+            return Err(ConfigError::Range("timers.shards must be 1 to 4096"));
+        }
+        if !(1..=5_000).contains(&self.timers.batch) {
+            return Err(ConfigError::Range("timers.batch must be 1 to 5000"));
+        }
+        if !(1..=64).contains(&self.vision.frames_per_camera) {
+            return Err(ConfigError::Range("vision.frames_per_camera must be 1 to 64"));
+        }
+        if self.vision.similarity_min.is_some_and(|least| !(0.2..=0.95).contains(&least)) {
+            return Err(ConfigError::Range("vision.similarity_min must be 0.2 to 0.95"));
+        }
+        if self.vision.frames_agreeing.is_some_and(|frames| !(1..=30).contains(&frames)) {
+            return Err(ConfigError::Range("vision.frames_agreeing must be 1 to 30"));
+        }
+        Ok(())
+    }
+}

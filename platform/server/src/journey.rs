@@ -1,0 +1,220 @@
+//! How a parcel moves: load it, decide (domain), save state and effects together. All branching is in the domain's
+//! steps, all IO is here.
+
+use gatepost_domain::{
+    Effect, Parcel, ReminderCause, Step, Timestamp,
+    community::{Community, DisplayPolicy},
+    consent::{Purpose, may_deposit},
+    id::{NoticeId, ParcelId, ResidentId},
+    journey::{Circumstances, recall, remind},
+    placement::{self, Candidate, Occupied},
+    policy::WaitingPolicy,
+    recipient::Addressee,
+    resident::Resident,
+    sighting::Sighting,
+    usual::PICKUPS_MAX,
+};
+use gatepost_process::telemetry;
+use gatepost_storage::{Channel, Delivery, NoticeRecord, StoreError, Tx};
+
+use crate::{
+    platform::Platform,
+    problem::{Missing, Problem, settle},
+};
+
+/// What a step on one parcel may look at, loaded.
+pub struct Setting {
+    /// The parcel's community.
+    pub community: Community,
+    /// In effect for the parcel.
+    pub policy: WaitingPolicy,
+    now: Timestamp,
+    pickups: Vec<Timestamp>,
+    building_name: String,
+}
+
+impl Setting {
+    /// As the domain takes it.
+    pub fn circumstances(&self) -> Circumstances<'_> {
+        Circumstances {
+            now: self.now,
+            policy: &self.policy,
+            time_zone: &self.community.time_zone,
+            pickups: &self.pickups,
+            building_name: &self.building_name,
+        }
+    }
+}
+
+impl Platform {
+    /// Loads what a step on this parcel may look at.
+    pub async fn setting(&self, tx: &Tx, parcel: &Parcel, now: Timestamp) -> Result<Setting, Problem> {
+        let facts = parcel.facts();
+        let community = tx.community(&facts.community).await?.ok_or(Problem::NotFound(Missing::Community))?;
+        let policy = self.policy(tx, &facts.community, Some(&facts.courier)).await?;
+        let (mut pickups, mut building_name) = (Vec::new(), String::new());
+        if let Addressee::Resident { resident, building, .. } = parcel.addressee() {
+            pickups = tx.pickups(*resident, PICKUPS_MAX as u64).await?;
+            building_name = community.topology.building_name(building).unwrap_or(building.as_str()).to_owned();
+        }
+        Ok(Setting { community, policy, now, pickups, building_name })
+    }
+
+    /// Saves a step: the parcel, and everything it asks of the world. Returns the parcel as saved.
+    pub async fn save(&self, tx: &Tx, step: Step, setting: &Setting) -> Result<Parcel, Problem> {
+        if !step.changed {
+            return Ok(step.parcel);
+        }
+        let parcel = if step.parcel.version() == 0 {
+            tx.insert_parcel(&step.parcel, setting.now).await?
+        } else {
+            tx.save_parcel(&step.parcel, setting.now).await?
+        };
+        for effect in &step.effects {
+            match effect {
+                Effect::Publish(event) => {
+                    tx.append_event(&parcel, event).await?;
+                }
+                Effect::RecordPickup { resident, picked_up_at } => {
+                    tx.record_pickup(*resident, *picked_up_at).await?;
+                }
+                Effect::Tell(notice) => {
+                    self.write_notices(tx, &parcel, notice.resident, &notice.cause, setting).await?;
+                }
+            }
+        }
+        self.metrics.step(&parcel);
+        Ok(parcel)
+    }
+
+    /// One row for each channel that can reach the resident.
+    async fn write_notices(
+        &self,
+        tx: &Tx,
+        parcel: &Parcel,
+        resident: ResidentId,
+        cause: &ReminderCause,
+        setting: &Setting,
+    ) -> Result<(), StoreError> {
+        use secrecy::ExposeSecret as _;
+        let mut channels = Vec::new();
+        let at_gate = matches!(cause, ReminderCause::SeenAtGate { .. });
+        if at_gate && setting.community.display != DisplayPolicy::Silent {
+            channels.push(Channel::GateDisplay);
+        }
+        if !self.config.webhook.url.is_empty() {
+            channels.push(Channel::Webhook);
+        }
+        let email = tx.resident(resident).await?.is_some_and(|resident| !resident.email.is_empty());
+        if email && !self.config.smtp.url.expose_secret().is_empty() {
+            channels.push(Channel::Email);
+        }
+        if channels.is_empty() {
+            tracing::warn!(parcel.id = %parcel.id(), "no channel reaches the resident: configure webhook or smtp");
+        }
+        for channel in channels {
+            let notice = NoticeRecord {
+                id: NoticeId(self.new_id()),
+                parcel: parcel.id(),
+                resident,
+                channel,
+                cause: cause.clone(),
+                decided_at: setting.now,
+                delivery: Delivery::Pending,
+                attempts: 0,
+                // A display is answered on the camera's own stream, at once or never.
+                next_attempt_at: (channel != Channel::GateDisplay).then_some(setting.now),
+                last_error: String::new(),
+                traceparent: telemetry::traceparent().unwrap_or_default(),
+            };
+            tx.insert_notice(&notice).await?;
+        }
+        Ok(())
+    }
+
+    /// Ranks the community's lockers for a parcel of this resident. Take the community's lock before.
+    pub async fn ranking(
+        &self,
+        tx: &Tx,
+        community: &Community,
+        home: &gatepost_domain::id::BuildingId,
+        parcel: (ParcelId, gatepost_domain::topology::Size),
+        now: Timestamp,
+    ) -> Result<Vec<Candidate>, Problem> {
+        let holds = tx.holds(&community.id, now).await?;
+        // What the parcel itself has reserved counts as free for it.
+        let occupied: Occupied = holds
+            .into_iter()
+            .filter(|hold| hold.parcel != parcel.0)
+            .map(|hold| (hold.locker, hold.compartment))
+            .collect();
+        Ok(placement::rank(&community.topology, home, parcel.1, &occupied))
+    }
+
+    /// Whether this parcel may go into a locker.
+    pub fn may_deposit(told_courier: gatepost_domain::consent::DepositConsent, resident: &Resident) -> bool {
+        may_deposit(told_courier, resident.agrees_to(Purpose::LockerDeposit))
+    }
+
+    /// Looks at a parcel whose time may have come. Harmless when nothing is due.
+    pub async fn fire(&self, id: ParcelId) -> Result<Option<Parcel>, Problem> {
+        settle(|| self.try_fire(id)).await
+    }
+
+    async fn try_fire(&self, id: ParcelId) -> Result<Option<Parcel>, Problem> {
+        let tx = self.store.write().await?;
+        let now = self.now();
+        let Some(parcel) = tx.parcel(id).await? else {
+            return Ok(None);
+        };
+        let span = tracing::info_span!("timer", parcel.id = %id);
+        telemetry::span_parent(&span, &parcel.facts().traceparent);
+        let due = parcel.next_due();
+        let work = async {
+            let setting = self.setting(&tx, &parcel, now).await?;
+            let step = recall::when_due(parcel, setting.circumstances());
+            let changed = step.changed;
+            let parcel = self.save(&tx, step, &setting).await?;
+            if changed && let Some(due) = due {
+                self.metrics.timer_lateness.record(now.duration_since(due).as_secs_f64().max(0.0), &[]);
+            }
+            Ok::<_, Problem>(parcel)
+        };
+        let parcel = tracing::Instrument::instrument(work, span).await?;
+        self.commit_steps(tx, std::slice::from_ref(&parcel)).await?;
+        Ok(Some(parcel))
+    }
+
+    /// A resident was recognised at a gate. Returns the parcels they were reminded of.
+    pub async fn seen(&self, sighting: &Sighting) -> Result<Vec<Parcel>, Problem> {
+        settle(|| self.try_seen(sighting)).await
+    }
+
+    async fn try_seen(&self, sighting: &Sighting) -> Result<Vec<Parcel>, Problem> {
+        let tx = self.store.write().await?;
+        let reminded = self.remind_seen(&tx, sighting).await?;
+        self.commit_steps(tx, &reminded).await?;
+        Ok(reminded)
+    }
+
+    /// As [`Platform::seen`], within the caller's transaction.
+    pub async fn remind_seen(&self, tx: &Tx, sighting: &Sighting) -> Result<Vec<Parcel>, Problem> {
+        let now = self.now();
+        let mut reminded = Vec::new();
+        for parcel in tx.waiting_parcels(sighting.resident).await? {
+            let span = tracing::info_span!("remind", parcel.id = %parcel.id(), gate.id = %sighting.gate);
+            telemetry::span_parent(&span, &parcel.facts().traceparent);
+            let work = async {
+                let setting = self.setting(tx, &parcel, now).await?;
+                let step = remind::seen_at_gate(parcel, sighting, setting.circumstances());
+                let changed = step.changed;
+                Ok::<_, Problem>((self.save(tx, step, &setting).await?, changed))
+            };
+            let (parcel, changed) = tracing::Instrument::instrument(work, span).await?;
+            if changed {
+                reminded.push(parcel);
+            }
+        }
+        Ok(reminded)
+    }
+}

@@ -1,0 +1,160 @@
+//! What every part of the server shares, and the two moments around each mutation: begin and commit.
+
+use std::{ops::ControlFlow, sync::Arc};
+
+use gatepost_domain::{Parcel, Timestamp, id::CommunityId, policy, ports::Timers, principal::Principal};
+use gatepost_process::{clock::SharedClock, ids::new_id};
+use gatepost_storage::{Answered, Store, StoreError, Tx};
+use prost::Message;
+use sha2::{Digest as _, Sha256};
+use tokio::sync::watch;
+use uuid::Uuid;
+
+use crate::{config::Config, metrics::Metrics, problem::Problem, vision::hub::Hub};
+
+/// A handle on the server's parts; clones share them.
+#[derive(Clone)]
+pub struct Platform(Arc<Parts>);
+
+/// The parts.
+pub struct Parts {
+    /// Settings.
+    pub config: Config,
+    /// The record.
+    pub store: Store,
+    /// The index over deadlines.
+    pub timers: Arc<dyn Timers>,
+    /// The time.
+    pub clock: SharedClock,
+    /// Counts and durations.
+    pub metrics: Metrics,
+    /// Connected workers and the frames on their way.
+    pub hub: Hub,
+    /// Woken when an event may have been appended, a notice written or a timer set.
+    pub wakes: Wakes,
+}
+
+/// Counters that grow when there may be work; who waits for one sees every growth.
+pub struct Wakes {
+    /// Events appended.
+    pub events: watch::Sender<u64>,
+    /// Notices written.
+    pub notices: watch::Sender<u64>,
+    /// Timers set.
+    pub timers: watch::Sender<u64>,
+}
+
+impl Default for Wakes {
+    fn default() -> Self {
+        Self { events: watch::Sender::new(0), notices: watch::Sender::new(0), timers: watch::Sender::new(0) }
+    }
+}
+
+impl std::ops::Deref for Platform {
+    type Target = Parts;
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
+
+/// A mutation under way: its transaction, and the request it will be remembered by.
+pub struct Mutation {
+    /// Everything it reads and writes.
+    pub tx: Tx,
+    /// The present, one for the whole mutation.
+    pub now: Timestamp,
+    principal: String,
+    request_id: Uuid,
+    answered: Answered,
+}
+
+impl Platform {
+    /// Puts the parts together.
+    pub fn new(parts: Parts) -> Self {
+        Self(Arc::new(parts))
+    }
+
+    /// The present.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// A new id.
+    pub fn new_id(&self) -> Uuid {
+        new_id(self.now())
+    }
+
+    /// Begins a mutation, or breaks off with the answer that the same request was given before.
+    pub async fn begin<A: Message + Default>(
+        &self,
+        caller: &Principal,
+        rpc: &'static str,
+        request_id: &str,
+        body: &impl Message,
+    ) -> Result<ControlFlow<A, Mutation>, Problem> {
+        let request_id = Uuid::try_parse(request_id)
+            .ok()
+            .filter(|id| !id.is_nil())
+            .ok_or_else(|| Problem::invalid("request_id", "a UUID, chosen anew for every new request"))?;
+        let body_hash = Sha256::new().chain_update(rpc).chain_update(body.encode_to_vec()).finalize().into();
+        let principal = caller.name();
+        let tx = self.store.write().await?;
+        if let Some(before) = tx.answered(&principal, request_id).await? {
+            if before.rpc != rpc || before.body_hash != body_hash {
+                return Err(Problem::RequestIdReused);
+            }
+            let answer =
+                A::decode(&before.answer[..]).map_err(|_| Problem::Bug("a remembered answer does not decode"))?;
+            return Ok(ControlFlow::Break(answer));
+        }
+        let answered = Answered { rpc: rpc.to_owned(), body_hash, answer: Vec::new() };
+        Ok(ControlFlow::Continue(Mutation { tx, now: self.now(), principal, request_id, answered }))
+    }
+
+    /// Remembers the answer, commits, and lets the index and the waiting streams follow.
+    pub async fn commit<A: Message>(&self, mutation: Mutation, answer: A, moved: &[Parcel]) -> Result<A, Problem> {
+        let Mutation { tx, now, principal, request_id, mut answered } = mutation;
+        answered.answer = answer.encode_to_vec();
+        tx.remember_answer(&principal, request_id, &answered, now).await?;
+        self.commit_steps(tx, moved).await?;
+        Ok(answer)
+    }
+
+    /// Commits steps that no request asked for.
+    pub async fn commit_steps(&self, tx: Tx, moved: &[Parcel]) -> Result<(), StoreError> {
+        tx.commit().await?;
+        for parcel in moved {
+            self.follow_timer(parcel).await;
+        }
+        if !moved.is_empty() {
+            self.wakes.events.send_modify(|count| *count += 1);
+            self.wakes.notices.send_modify(|count| *count += 1);
+        }
+        Ok(())
+    }
+
+    /// Moves the index after a parcel. A failure is no error: the sweep over the rows finds what the index misses.
+    async fn follow_timer(&self, parcel: &Parcel) {
+        let outcome = match parcel.next_due() {
+            Some(due) => self.timers.set(parcel.id(), due).await,
+            None => self.timers.clear(parcel.id()).await,
+        };
+        if let Err(error) = outcome {
+            tracing::warn!(parcel.id = %parcel.id(), %error, "timer not moved, the sweep will find it");
+            self.metrics.timers_not_moved.add(1, &[]);
+        }
+        self.wakes.timers.send_modify(|count| *count += 1);
+    }
+
+    /// The waiting policy in effect for a community and a courier.
+    pub async fn policy(
+        &self,
+        tx: &Tx,
+        community: &CommunityId,
+        courier: Option<&gatepost_domain::id::CourierId>,
+    ) -> Result<policy::WaitingPolicy, StoreError> {
+        let layers = tx.layers_for(community, courier).await?;
+        let layers: Vec<_> = layers.iter().map(|(layer, values)| (*layer, values)).collect();
+        Ok(policy::merge(&layers).0)
+    }
+}

@@ -1,0 +1,167 @@
+//! Everything that can keep a call from being answered. `api/status.rs` turns it into a gRPC status, and nothing else
+//! does.
+
+use gatepost_domain::{Refusal, policy::PolicyError, topology::TopologyError};
+use gatepost_storage::StoreError;
+
+/// Why a call failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Problem {
+    /// A step said no.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// Storage said no.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// No such thing, or not the caller's.
+    #[error("no such {}", .0.noun())]
+    NotFound(Missing),
+    /// It is there already.
+    #[error("{} is taken", .0)]
+    Exists(Taken),
+    /// Fields that cannot be read.
+    #[error("{} invalid field(s)", .0.len())]
+    Invalid(Vec<Violation>),
+    /// A policy that cannot work.
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
+    /// Places that do not fit together.
+    #[error(transparent)]
+    Topology(#[from] TopologyError),
+    /// The request id was used for something else.
+    #[error("this request_id was used with another body: choose a new one")]
+    RequestIdReused,
+    /// A page token that we did not give to this caller.
+    #[error("page_token is not one this caller was given: start from the first page")]
+    PageToken,
+    /// A compartment that an update would drop.
+    #[error("compartment {1} of locker {0} holds or is kept for a parcel: empty it first")]
+    CompartmentInUse(String, String),
+    /// Acknowledging what was never sent.
+    #[error("there is no event {sequence} yet, the newest is {newest}")]
+    SequenceUnknown {
+        /// What was acknowledged.
+        sequence: i64,
+        /// What there is.
+        newest: i64,
+    },
+    /// A photograph that cannot be enrolled.
+    #[error(transparent)]
+    Photograph(#[from] PhotographProblem),
+    /// Nobody to look at pictures.
+    #[error("no vision worker is connected: start gatepost-vision, then try again")]
+    NoVisionWorker,
+    /// A worker of another model than the gallery's.
+    #[error(
+        "the enrolled faces were made by model {enrolled}, this worker runs {offered}: use the same weights, or enrol again"
+    )]
+    ModelMismatch {
+        /// The gallery's.
+        enrolled: String,
+        /// The worker's.
+        offered: String,
+    },
+    /// No or an unknown key.
+    #[error("{0}")]
+    Unauthenticated(&'static str),
+    /// A key for something else.
+    #[error("this key may not call {0}")]
+    Forbidden(String),
+    /// A defect of ours.
+    #[error("{0}")]
+    Bug(&'static str),
+}
+
+/// Why a photograph was not enrolled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum PhotographProblem {
+    #[error("the resident has not agreed to gate recognition: grant the consent first")]
+    NoConsent,
+    #[error("the resident has 8 enrolled faces already: delete them first")]
+    Full,
+    #[error("the photograph is not a JPEG, or a truncated one")]
+    NotAJpeg,
+    #[error("the photograph has more than 20 megapixels or 8 MiB")]
+    TooLarge,
+    #[error("no face was found in the photograph")]
+    NoFace,
+    #[error("several faces were found: use a photograph of one person")]
+    SeveralFaces,
+    #[error("the face is less than 48 pixels wide: use a closer photograph")]
+    TooSmall,
+}
+
+/// One field that cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Violation {
+    /// The path in the request.
+    pub field: String,
+    /// What it should be.
+    pub description: String,
+}
+
+/// What was looked for in vain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Missing {
+    Parcel,
+    Community,
+    Resident,
+    Courier,
+    Gate,
+    Key,
+}
+
+impl Missing {
+    /// The domain's word.
+    pub fn noun(self) -> &'static str {
+        match self {
+            Missing::Parcel => "parcel",
+            Missing::Community => "community",
+            Missing::Resident => "resident",
+            Missing::Courier => "courier",
+            Missing::Gate => "gate",
+            Missing::Key => "key",
+        }
+    }
+}
+
+/// What can be there only once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Taken {
+    Community,
+    Courier,
+    PersonReference,
+}
+
+impl std::fmt::Display for Taken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Taken::Community => "the community id",
+            Taken::Courier => "the courier id",
+            Taken::PersonReference => "the person reference",
+        })
+    }
+}
+
+impl Problem {
+    /// One invalid field.
+    pub fn invalid(field: impl Into<String>, description: impl Into<String>) -> Self {
+        Problem::Invalid(vec![Violation { field: field.into(), description: description.into() }])
+    }
+}
+
+/// Repeats work that lost a race against another transaction, a bounded number of times.
+pub async fn settle<T, F>(mut work: impl FnMut() -> F) -> Result<T, Problem>
+where
+    F: Future<Output = Result<T, Problem>>,
+{
+    const ATTEMPTS: usize = 20;
+    let mut outcome = work().await;
+    for _ in 1..ATTEMPTS {
+        match outcome {
+            Err(Problem::Store(StoreError::Conflict)) => outcome = work().await,
+            settled => return settled,
+        }
+    }
+    outcome
+}

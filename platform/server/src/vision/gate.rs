@@ -1,0 +1,167 @@
+//! What one camera's faces mean: tracks, verdicts, sightings, and the words for the gate's display.
+
+use gatepost_domain::{
+    Parcel, ReminderCause, Timestamp,
+    community::DisplayPolicy,
+    id::{CommunityId, GateId, ResidentId},
+    sighting::Sighting,
+};
+use gatepost_matching::{BoundingBox, Embedding, Gallery, MatchPolicy, ModelId, ObservedFace, Tracker, Verdict};
+use gatepost_proto::vision as wire;
+use gatepost_storage::{Channel, Delivery, Tx};
+use opentelemetry::KeyValue;
+
+use super::hub::Analysis;
+use crate::{notification::wording, platform::Platform, problem::Problem};
+
+/// One camera's passers-by. Dropped with the camera's stream, and with it every unmatched face.
+pub struct Gate {
+    community: CommunityId,
+    gate: GateId,
+    tracker: Tracker,
+    policy: MatchPolicy,
+}
+
+/// What the display should say, and the notices that are delivered by its saying so.
+pub struct Showing {
+    /// Never a name, and a locker only where the community's policy says so.
+    pub text: String,
+    sighting: Sighting,
+}
+
+impl Gate {
+    /// A gate without anybody in front of it.
+    pub fn new(platform: &Platform, community: CommunityId, gate: GateId) -> Self {
+        let settings = &platform.config.vision;
+        let defaults = MatchPolicy::default();
+        let policy = MatchPolicy {
+            threshold: settings.similarity_min.unwrap_or(defaults.threshold),
+            frames_agreeing: settings.frames_agreeing.unwrap_or(defaults.frames_agreeing),
+            ..defaults
+        };
+        Self { community, gate, tracker: Tracker::new(), policy }
+    }
+
+    /// Takes in the faces of one frame.
+    pub async fn look(
+        &mut self,
+        platform: &Platform,
+        analysis: Analysis,
+        captured_at: Timestamp,
+    ) -> Result<Vec<Showing>, Problem> {
+        let gallery = self.gallery(platform, &analysis.model).await?;
+        let faces = observed(&analysis.model, analysis.result.faces);
+        let verdicts = match self.tracker.observe(captured_at, faces, &gallery, &self.policy) {
+            Ok(verdicts) => verdicts,
+            Err(error) => {
+                tracing::error!(gate.id = %self.gate, %error, "faces cannot be compared with the gallery");
+                return Ok(Vec::new());
+            }
+        };
+        drop(gallery);
+        let mut showings = Vec::new();
+        for track in verdicts {
+            platform.metrics.verdicts.add(1, &[KeyValue::new("verdict", name(&track.verdict))]);
+            if let Verdict::Known { resident, similarity, .. } = track.verdict {
+                let sighting = self.sighting(resident, track.seen_at, Some(similarity));
+                showings.extend(see(platform, sighting).await?);
+            }
+        }
+        Ok(showings)
+    }
+
+    /// Which gate.
+    pub fn id(&self) -> &GateId {
+        &self.gate
+    }
+
+    fn sighting(&self, resident: ResidentId, seen_at: Timestamp, similarity: Option<f32>) -> Sighting {
+        Sighting { community: self.community.clone(), gate: self.gate.clone(), resident, seen_at, similarity }
+    }
+
+    /// Consenting residents of this community with a parcel due for a reminder, and nobody else. Read anew for every
+    /// frame with faces, so that a withdrawn consent holds at once.
+    async fn gallery(&self, platform: &Platform, model: &ModelId) -> Result<Gallery, Problem> {
+        let tx = platform.store.read().await?;
+        let templates = tx.searchable_templates(&self.community, platform.now()).await?;
+        let mut gallery = Gallery::new(model.clone());
+        for template in templates {
+            let made_by = if template.model == model.as_str() { model.clone() } else { ModelId::new(template.model) };
+            let added = Embedding::from_bytes(&made_by, &template.embedding)
+                .map_err(gatepost_matching::gallery::GalleryError::from)
+                .and_then(|embedding| gallery.add(template.resident, embedding));
+            if let Err(error) = added {
+                tracing::warn!(template.id = %template.id, %error, "template left out of the search");
+            }
+        }
+        Ok(gallery)
+    }
+}
+
+/// A resident was recognised: reminds, and tells what the display should say.
+pub async fn see(platform: &Platform, sighting: Sighting) -> Result<Option<Showing>, Problem> {
+    let reminded = platform.seen(&sighting).await?;
+    showing(&platform.store.read().await?, sighting, &reminded).await
+}
+
+/// What the display should say after these parcels were reminded of.
+pub async fn showing(tx: &Tx, sighting: Sighting, reminded: &[Parcel]) -> Result<Option<Showing>, Problem> {
+    let Some(parcel) = reminded.first() else { return Ok(None) };
+    tracing::info!(parcel.id = %parcel.id(), gate.id = %sighting.gate, "resident reminded at a gate");
+    let text = display_text(tx, &sighting.community, parcel).await?;
+    Ok(text.map(|text| Showing { text, sighting }))
+}
+
+async fn display_text(tx: &Tx, community: &CommunityId, parcel: &Parcel) -> Result<Option<String>, Problem> {
+    let Some(community) = tx.community(community).await? else { return Ok(None) };
+    let locker = parcel.stay().and_then(|stay| community.topology.locker(&stay.locker));
+    Ok(match (community.display, locker) {
+        (DisplayPolicy::Silent, _) => None,
+        (DisplayPolicy::Locker, Some(locker)) => Some(wording::parcel_waits_in(&locker.name)),
+        (DisplayPolicy::Locker, None) | (DisplayPolicy::ParcelWaits, _) => Some(wording::parcel_waits()),
+    })
+}
+
+impl Showing {
+    /// Records whether the words reached the camera's stream.
+    pub async fn shown(&self, platform: &Platform, reached: bool) -> Result<(), Problem> {
+        let tx = platform.store.write().await?;
+        for mut notice in tx.notices_of(self.sighting.resident, 50).await? {
+            let here = matches!(&notice.cause, ReminderCause::SeenAtGate { gate, .. } if *gate == self.sighting.gate);
+            if here && notice.channel == Channel::GateDisplay && notice.delivery == Delivery::Pending {
+                notice.delivery = if reached { Delivery::Delivered } else { Delivery::Failed };
+                notice.attempts += 1;
+                if !reached {
+                    notice.last_error = "the camera's stream had ended".to_owned();
+                }
+                tx.save_notice(&notice).await?;
+            }
+        }
+        tx.commit().await?;
+        let outcome = if reached { "delivered" } else { "failed" };
+        platform.metrics.notices.add(1, &[KeyValue::new("channel", "gate_display"), KeyValue::new("outcome", outcome)]);
+        Ok(())
+    }
+}
+
+/// Faces whose vectors or bounds are unusable are left out: a broken worker must not make anybody known.
+fn observed(model: &ModelId, faces: Vec<wire::Face>) -> Vec<ObservedFace> {
+    faces
+        .into_iter()
+        .filter_map(|face| {
+            let bounds = face.r#box?;
+            let bounds = BoundingBox { x: bounds.x, y: bounds.y, width: bounds.width, height: bounds.height };
+            let embedding = Embedding::new(model, face.embedding).ok()?;
+            Some(ObservedFace { bounds, quality: face.quality, score: face.score, embedding })
+        })
+        .collect()
+}
+
+fn name(verdict: &Verdict) -> &'static str {
+    match verdict {
+        Verdict::Known { .. } => "known",
+        Verdict::Ambiguous => "ambiguous",
+        Verdict::Unknown => "unknown",
+        Verdict::LowQuality => "low_quality",
+    }
+}

@@ -1,0 +1,235 @@
+//! Connected vision workers and the frames on their way to and from them.
+//!
+//! A frame is submitted with a one-shot for its outcome. It waits in its camera's queue, goes to the worker with the
+//! most room, and its outcome comes back exactly once: faces, or why there are none.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use bytes::Bytes;
+use gatepost_domain::Timestamp;
+use gatepost_matching::ModelId;
+use gatepost_process::telemetry;
+use gatepost_proto::vision as wire;
+use jiff::SignedDuration;
+use tokio::sync::{mpsc, oneshot};
+
+use super::queue::{Queues, Source};
+use crate::api::convert::instant_to_proto;
+
+/// Frames a worker may say it can hold.
+const CAPACITY_MAX: i32 = 256;
+/// Photographs waiting to be enrolled.
+const ANALYSES_MAX: usize = 64;
+/// The source that photographs to be enrolled share.
+const ANALYSES: Source = 0;
+
+/// Why a frame has no faces.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// Not a JPEG, or a truncated one.
+    NotAJpeg,
+    /// Too many bytes or pixels.
+    TooLarge,
+    /// Pushed out by a newer frame, or too old.
+    Overload,
+    /// Nobody is connected.
+    NoVisionWorker,
+    /// The worker failed on it.
+    Failed,
+}
+
+/// The faces of one frame, and the model that embedded them.
+pub struct Analysis {
+    /// Only embeddings of equal models compare.
+    pub model: ModelId,
+    /// As the worker answered.
+    pub result: wire::FrameResult,
+}
+
+/// What became of a frame.
+pub type Outcome = Result<Analysis, Refusal>;
+
+struct Pending {
+    jpeg: Bytes,
+    captured_at: Timestamp,
+    traceparent: String,
+    answer: oneshot::Sender<Outcome>,
+}
+
+struct Worker {
+    frames: mpsc::Sender<wire::Frame>,
+    model: ModelId,
+    capacity: usize,
+    leaving: bool,
+    under_way: HashMap<i64, (Source, Pending)>,
+}
+
+#[derive(Default)]
+struct State {
+    queues: Queues<Pending>,
+    workers: HashMap<u64, Worker>,
+    frames_sent: i64,
+}
+
+/// All workers and queues.
+pub struct Hub {
+    state: Mutex<State>,
+    frame_age_max: SignedDuration,
+    numbers: AtomicU64,
+}
+
+/// A worker's place in the hub; dropping it gives its frames to others.
+pub struct Seat<'a> {
+    hub: &'a Hub,
+    number: u64,
+}
+
+impl Hub {
+    /// An empty hub. Frames older than `frame_age_max` are dropped when their turn comes.
+    pub fn new(frame_age_max: SignedDuration) -> Self {
+        Self { state: Mutex::default(), frame_age_max, numbers: AtomicU64::new(ANALYSES + 1) }
+    }
+
+    /// A number for a camera's stream.
+    pub fn new_source(&self) -> Source {
+        self.numbers.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Submits a frame; at most `most` wait for this source, the oldest gives way.
+    pub fn submit(
+        &self,
+        source: Source,
+        jpeg: Bytes,
+        captured_at: Timestamp,
+        now: Timestamp,
+        most: usize,
+    ) -> oneshot::Receiver<Outcome> {
+        let (answer, outcome) = oneshot::channel();
+        let pending = Pending { jpeg, captured_at, traceparent: telemetry::traceparent().unwrap_or_default(), answer };
+        let mut state = self.lock();
+        if state.workers.is_empty() {
+            let _ = pending.answer.send(Err(Refusal::NoVisionWorker));
+            return outcome;
+        }
+        if let Some(oldest) = state.queues.push(source, pending, most) {
+            let _ = oldest.answer.send(Err(Refusal::Overload));
+        }
+        self.dispatch(&mut state, now);
+        outcome
+    }
+
+    /// Looks at one photograph.
+    pub async fn analyse(&self, jpeg: Bytes, now: Timestamp) -> Outcome {
+        self.submit(ANALYSES, jpeg, now, now, ANALYSES_MAX).await.unwrap_or(Err(Refusal::NoVisionWorker))
+    }
+
+    /// Seats a worker. Its frames come out of the receiver, never more unanswered ones than its capacity.
+    pub fn seat(&self, model: ModelId, capacity: i32) -> (Seat<'_>, mpsc::Receiver<wire::Frame>) {
+        let capacity = capacity.clamp(1, CAPACITY_MAX) as usize;
+        let (frames, receiver) = mpsc::channel(capacity);
+        let number = self.new_source();
+        let worker = Worker { frames, model, capacity, leaving: false, under_way: HashMap::new() };
+        self.lock().workers.insert(number, worker);
+        (Seat { hub: self, number }, receiver)
+    }
+
+    /// How many workers are connected.
+    pub fn workers(&self) -> usize {
+        self.lock().workers.len()
+    }
+
+    /// Sends waiting frames to workers with room, the emptiest first.
+    fn dispatch(&self, state: &mut State, now: Timestamp) {
+        loop {
+            let roomy = state.workers.iter().filter(|(_, worker)| !worker.leaving);
+            let roomy = roomy.filter(|(_, worker)| worker.under_way.len() < worker.capacity);
+            let Some(number) = roomy.min_by_key(|(_, worker)| worker.under_way.len()).map(|(number, _)| *number) else {
+                return;
+            };
+            let Some((source, pending)) = state.queues.pop() else {
+                return;
+            };
+            if source != ANALYSES && now.duration_since(pending.captured_at) > self.frame_age_max {
+                let _ = pending.answer.send(Err(Refusal::Overload));
+                continue;
+            }
+            // Whoever asked may have left: then nobody needs the faces.
+            if pending.answer.is_closed() {
+                continue;
+            }
+            state.frames_sent += 1;
+            let frame = wire::Frame {
+                frame_id: state.frames_sent,
+                jpeg: pending.jpeg.clone(),
+                capture_time: Some(instant_to_proto(pending.captured_at)),
+                traceparent: pending.traceparent.clone(),
+            };
+            let Some(worker) = state.workers.get_mut(&number) else { return };
+            if worker.frames.try_send(frame).is_err() {
+                worker.leaving = true;
+                state.queues.put_back(source, pending);
+                continue;
+            }
+            worker.under_way.insert(state.frames_sent, (source, pending));
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Seat<'_> {
+    /// Takes a worker's answer. False when the frame was never sent, or answered before.
+    pub fn answer(&self, result: wire::FrameResult, now: Timestamp) -> bool {
+        let mut state = self.hub.lock();
+        let Some(worker) = state.workers.get_mut(&self.number) else { return false };
+        let Some((_, pending)) = worker.under_way.remove(&result.frame_id) else { return false };
+        let outcome = match result.error() {
+            wire::FrameError::Unspecified => Ok(Analysis { model: worker.model.clone(), result }),
+            wire::FrameError::NotAJpeg => Err(Refusal::NotAJpeg),
+            wire::FrameError::TooLarge => Err(Refusal::TooLarge),
+            wire::FrameError::Internal => Err(Refusal::Failed),
+        };
+        let _ = pending.answer.send(outcome);
+        self.hub.dispatch(&mut state, now);
+        true
+    }
+
+    /// The worker gets no more frames.
+    pub fn leave(&self) {
+        if let Some(worker) = self.hub.lock().workers.get_mut(&self.number) {
+            worker.leaving = true;
+        }
+    }
+
+    /// Whether every frame was answered.
+    pub fn is_idle(&self) -> bool {
+        self.hub.lock().workers.get(&self.number).is_none_or(|worker| worker.under_way.is_empty())
+    }
+}
+
+impl Drop for Seat<'_> {
+    fn drop(&mut self) {
+        let mut state = self.hub.lock();
+        let Some(worker) = state.workers.remove(&self.number) else { return };
+        let nobody_left = state.workers.is_empty();
+        let mut unanswered: Vec<_> = worker.under_way.into_iter().collect();
+        // Newest first, because each goes to the front.
+        unanswered.sort_by_key(|(frame_id, _)| std::cmp::Reverse(*frame_id));
+        for (_, (source, pending)) in unanswered {
+            state.queues.put_back(source, pending);
+        }
+        if nobody_left {
+            for pending in state.queues.drain() {
+                let _ = pending.answer.send(Err(Refusal::NoVisionWorker));
+            }
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! Frames in, residents seen: connected workers, cameras' queues, and what is concluded from faces.
+
+pub mod gate;
+pub mod hub;
+mod queue;

@@ -1,0 +1,68 @@
+//! The only file that knows every adapter: from settings to parts.
+
+use std::{path::Path, sync::Arc};
+
+use anyhow::Context as _;
+use gatepost_domain::ports::Timers;
+use gatepost_process::clock::SharedClock;
+use gatepost_storage::{EmbeddedTimers, RedisOptions, RedisTimers, Store};
+use jiff::SignedDuration;
+use secrecy::ExposeSecret as _;
+
+use crate::{
+    config::{Config, TimersKind},
+    metrics::Metrics,
+    notification::{Channels, email::EmailChannel, webhook::WebhookChannel},
+    platform::{Parts, Platform, Wakes},
+    vision::hub::Hub,
+};
+
+/// Opens the record and brings its schema up to date.
+pub async fn store(config: &Config, data_dir: &Path) -> anyhow::Result<Store> {
+    let url = config.database.url_in(data_dir);
+    let store = Store::connect(url.expose_secret(), config.database.connections_max)
+        .await
+        .context("the database cannot be opened: check database.url")?;
+    store.migrate().await.context("the database's schema cannot be brought up to date")?;
+    Ok(store)
+}
+
+/// Puts the parts together.
+pub async fn platform(config: Config, data_dir: &Path, clock: SharedClock) -> anyhow::Result<Platform> {
+    let store = store(&config, data_dir).await?;
+    let timers: Arc<dyn Timers> = match config.timers.kind {
+        TimersKind::Embedded => Arc::new(EmbeddedTimers::new()),
+        kind => {
+            let options = RedisOptions {
+                urls: config.timers.redis_urls.iter().map(|url| url.expose_secret().to_owned()).collect(),
+                cluster: kind == TimersKind::RedisCluster,
+                shards: config.timers.shards,
+                key_prefix: "gatepost".to_owned(),
+            };
+            Arc::new(RedisTimers::connect(&options).await.context("Redis cannot be reached: check timers.redis_urls")?)
+        }
+    };
+    let frame_age_max = SignedDuration::try_from(config.vision.frame_age_max)?;
+    Ok(Platform::new(Parts {
+        store,
+        timers,
+        clock,
+        metrics: Metrics::default(),
+        hub: Hub::new(frame_age_max),
+        wakes: Wakes::default(),
+        config,
+    }))
+}
+
+/// The configured channels.
+pub fn channels(config: &Config) -> anyhow::Result<Channels> {
+    let webhook = match config.webhook.url.as_str() {
+        "" => None,
+        url => Some(WebhookChannel::new(url, &config.webhook.secret).context("check [webhook]")?),
+    };
+    let email = match config.smtp.url.expose_secret() {
+        "" => None,
+        _ => Some(EmailChannel::new(&config.smtp.url, &config.smtp.from).context("check [smtp]")?),
+    };
+    Ok(Channels { webhook, email })
+}
