@@ -21,9 +21,11 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, fmt};
 
+mod past;
 pub mod propagation;
 mod recorded;
 
+pub use past::{PastWork, record_past};
 pub use propagation::{extract, inject, span_parent, span_parent_from, traceparent};
 pub use recorded::RecordedSpans;
 

@@ -14,12 +14,13 @@ use gatepost_domain::{
     sighting::Sighting,
     usual::PICKUPS_MAX,
 };
-use gatepost_process::telemetry;
+use gatepost_process::telemetry::{self, PastWork};
 use gatepost_storage::{Channel, Delivery, NoticeRecord, StoreError, Tx};
 
 use crate::{
     platform::Platform,
     problem::{Missing, Problem, settle},
+    vision::hub::Passage,
 };
 
 /// What a step on one parcel may look at, loaded.
@@ -186,19 +187,25 @@ impl Platform {
     }
 
     /// A resident was recognised at a gate. Returns the parcels they were reminded of.
-    pub async fn seen(&self, sighting: &Sighting) -> Result<Vec<Parcel>, Problem> {
-        settle(|| self.try_seen(sighting)).await
+    pub async fn seen(&self, sighting: &Sighting, passage: &Passage) -> Result<Vec<Parcel>, Problem> {
+        settle(|| self.try_seen(sighting, passage)).await
     }
 
-    async fn try_seen(&self, sighting: &Sighting) -> Result<Vec<Parcel>, Problem> {
+    async fn try_seen(&self, sighting: &Sighting, passage: &Passage) -> Result<Vec<Parcel>, Problem> {
         let tx = self.store.write().await?;
-        let reminded = self.remind_seen(&tx, sighting).await?;
+        let reminded = self.remind_seen(&tx, sighting, Some(passage)).await?;
         self.commit_steps(tx, &reminded).await?;
         Ok(reminded)
     }
 
-    /// As [`Platform::seen`], within the caller's transaction.
-    pub async fn remind_seen(&self, tx: &Tx, sighting: &Sighting) -> Result<Vec<Parcel>, Problem> {
+    /// As [`Platform::seen`], within the caller's transaction. With the passage of the deciding frame, the parcel's
+    /// trace tells of frame and worker too: before, nobody knew that they belonged to this parcel.
+    pub async fn remind_seen(
+        &self,
+        tx: &Tx,
+        sighting: &Sighting,
+        passage: Option<&Passage>,
+    ) -> Result<Vec<Parcel>, Problem> {
         let now = self.now();
         let mut reminded = Vec::new();
         for parcel in tx.waiting_parcels(sighting.resident).await? {
@@ -208,6 +215,9 @@ impl Platform {
                 let setting = self.setting(tx, &parcel, now).await?;
                 let step = remind::seen_at_gate(parcel, sighting, setting.circumstances());
                 let changed = step.changed;
+                if let Some(passage) = passage.filter(|_| changed) {
+                    record_passage(passage);
+                }
                 Ok::<_, Problem>((self.save(tx, step, &setting).await?, changed))
             };
             let (parcel, changed) = tracing::Instrument::instrument(work, span).await?;
@@ -217,4 +227,10 @@ impl Platform {
         }
         Ok(reminded)
     }
+}
+
+fn record_passage(passage: &Passage) {
+    let frame = PastWork { name: "frame", began: passage.received_at, ended: passage.answered_at };
+    let worker = PastWork { name: "worker", began: passage.sent_at, ended: passage.answered_at };
+    telemetry::record_past(&[frame, worker], &passage.traceparent);
 }

@@ -39,8 +39,13 @@ pub fn traceparent() -> Option<String> {
 /// Makes the span that `traceparent` names the parent of `span`; a text that names none changes nothing. Call it
 /// before `span` is entered.
 pub fn span_parent(span: &Span, traceparent: &str) {
+    adopt(span, context_of(traceparent));
+}
+
+/// The context that a text names; an empty one if it names none.
+pub(super) fn context_of(traceparent: &str) -> Context {
     let carrier = HashMap::from([(TRACEPARENT.to_owned(), traceparent.to_owned())]);
-    adopt(span, TraceContextPropagator::new().extract_with_context(&Context::new(), &carrier));
+    TraceContextPropagator::new().extract_with_context(&Context::new(), &carrier)
 }
 
 fn adopt(span: &Span, parent: Context) {

@@ -50,7 +50,7 @@ impl Residents {
     }
 
     async fn look(&self, request: &v1::EnrolFaceRequest) -> Result<Found, Problem> {
-        let Analysis { model, result } =
+        let Analysis { model, result, .. } =
             self.0.hub.analyse(request.photograph.clone(), self.0.now()).await.map_err(|refusal| match refusal {
                 Refusal::NotAJpeg => PhotographProblem::NotAJpeg.into(),
                 Refusal::TooLarge => PhotographProblem::TooLarge.into(),

@@ -129,7 +129,7 @@ impl Gates {
         let resident = mutation.tx.resident_by_person_reference(community, reference).await?;
         if let Some(resident) = resident.filter(|resident| resident.agrees_to(Purpose::GateRecognition)) {
             let sighting = sighting(resident.id);
-            reminded = self.platform.remind_seen(&mutation.tx, &sighting).await?;
+            reminded = self.platform.remind_seen(&mutation.tx, &sighting, None).await?;
             showing = gate::showing(&mutation.tx, sighting, &reminded).await?;
         }
         let display = showing.as_ref().map(|showing| display(&self.platform, showing));

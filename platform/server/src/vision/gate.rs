@@ -11,7 +11,7 @@ use gatepost_proto::vision as wire;
 use gatepost_storage::{Channel, Delivery, Tx};
 use opentelemetry::KeyValue;
 
-use super::hub::Analysis;
+use super::hub::{Analysis, Passage};
 use crate::{notification::wording, platform::Platform, problem::Problem};
 
 /// One camera's passers-by. Dropped with the camera's stream, and with it every unmatched face.
@@ -49,8 +49,9 @@ impl Gate {
         analysis: Analysis,
         captured_at: Timestamp,
     ) -> Result<Vec<Showing>, Problem> {
-        let gallery = self.gallery(platform, &analysis.model).await?;
-        let faces = observed(&analysis.model, analysis.result.faces);
+        let Analysis { model, result, passage } = analysis;
+        let gallery = self.gallery(platform, &model).await?;
+        let faces = observed(&model, result.faces);
         let verdicts = match self.tracker.observe(captured_at, faces, &gallery, &self.policy) {
             Ok(verdicts) => verdicts,
             Err(error) => {
@@ -64,7 +65,7 @@ impl Gate {
             platform.metrics.verdicts.add(1, &[KeyValue::new("verdict", name(&track.verdict))]);
             if let Verdict::Known { resident, similarity, .. } = track.verdict {
                 let sighting = self.sighting(resident, track.seen_at, Some(similarity));
-                showings.extend(see(platform, sighting).await?);
+                showings.extend(see(platform, sighting, &passage).await?);
             }
         }
         Ok(showings)
@@ -99,8 +100,8 @@ impl Gate {
 }
 
 /// A resident was recognised: reminds, and tells what the display should say.
-pub async fn see(platform: &Platform, sighting: Sighting) -> Result<Option<Showing>, Problem> {
-    let reminded = platform.seen(&sighting).await?;
+async fn see(platform: &Platform, sighting: Sighting, passage: &Passage) -> Result<Option<Showing>, Problem> {
+    let reminded = platform.seen(&sighting, passage).await?;
     showing(&platform.store.read().await?, sighting, &reminded).await
 }
 

@@ -50,6 +50,21 @@ pub struct Analysis {
     pub model: ModelId,
     /// As the worker answered.
     pub result: wire::FrameResult,
+    /// How it came about.
+    pub passage: Passage,
+}
+
+/// A frame's way through the platform and the worker.
+#[derive(Debug, Clone)]
+pub struct Passage {
+    /// When it came in.
+    pub received_at: Timestamp,
+    /// When a worker got it.
+    pub sent_at: Timestamp,
+    /// When the worker answered.
+    pub answered_at: Timestamp,
+    /// The frame's own trace.
+    pub traceparent: String,
 }
 
 /// What became of a frame.
@@ -58,6 +73,8 @@ pub type Outcome = Result<Analysis, Refusal>;
 struct Pending {
     jpeg: Bytes,
     captured_at: Timestamp,
+    received_at: Timestamp,
+    sent_at: Timestamp,
     traceparent: String,
     answer: oneshot::Sender<Outcome>,
 }
@@ -111,7 +128,8 @@ impl Hub {
         most: usize,
     ) -> oneshot::Receiver<Outcome> {
         let (answer, outcome) = oneshot::channel();
-        let pending = Pending { jpeg, captured_at, traceparent: telemetry::traceparent().unwrap_or_default(), answer };
+        let traceparent = telemetry::traceparent().unwrap_or_default();
+        let pending = Pending { jpeg, captured_at, received_at: now, sent_at: now, traceparent, answer };
         let mut state = self.lock();
         if state.workers.is_empty() {
             let _ = pending.answer.send(Err(Refusal::NoVisionWorker));
@@ -152,7 +170,7 @@ impl Hub {
             let Some(number) = roomy.min_by_key(|(_, worker)| worker.under_way.len()).map(|(number, _)| *number) else {
                 return;
             };
-            let Some((source, pending)) = state.queues.pop() else {
+            let Some((source, mut pending)) = state.queues.pop() else {
                 return;
             };
             if source != ANALYSES && now.duration_since(pending.captured_at) > self.frame_age_max {
@@ -176,6 +194,7 @@ impl Hub {
                 state.queues.put_back(source, pending);
                 continue;
             }
+            pending.sent_at = now;
             worker.under_way.insert(state.frames_sent, (source, pending));
         }
     }
@@ -192,7 +211,15 @@ impl Seat<'_> {
         let Some(worker) = state.workers.get_mut(&self.number) else { return false };
         let Some((_, pending)) = worker.under_way.remove(&result.frame_id) else { return false };
         let outcome = match result.error() {
-            wire::FrameError::Unspecified => Ok(Analysis { model: worker.model.clone(), result }),
+            wire::FrameError::Unspecified => {
+                let passage = Passage {
+                    received_at: pending.received_at,
+                    sent_at: pending.sent_at,
+                    answered_at: now,
+                    traceparent: pending.traceparent.clone(),
+                };
+                Ok(Analysis { model: worker.model.clone(), result, passage })
+            }
             wire::FrameError::NotAJpeg => Err(Refusal::NotAJpeg),
             wire::FrameError::TooLarge => Err(Refusal::TooLarge),
             wire::FrameError::Internal => Err(Refusal::Failed),
