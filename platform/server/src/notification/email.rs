@@ -20,8 +20,8 @@ use super::{
 
 /// How long the server may take over one command.
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long it may take over all of them.
-const TIMEOUT: Duration = Duration::from_secs(60);
+/// How long it may take over all of them: less than the lease of an attempt.
+const TIMEOUT: Duration = Duration::from_secs(30);
 /// The server turns away the sender, not the message: wrong or missing credentials, which somebody can put right.
 const ABOUT_CREDENTIALS: [u16; 4] = [530, 534, 535, 538];
 
@@ -51,7 +51,7 @@ impl EmailChannel {
         match tokio::time::timeout(TIMEOUT, self.transport.send(message)).await {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(error)) => Err(judge(&error)),
-            Err(_) => Err(DeliveryError::again("the mail server took more than 60 s")),
+            Err(_) => Err(DeliveryError::again("the mail server took more than 30 s")),
         }
     }
 
@@ -135,7 +135,8 @@ mod tests {
             let mut in_message = false;
             writer.write_all(b"220 ready\r\n").await.unwrap();
             while let Ok(Some(line)) = lines.next_line().await {
-                let said = if in_message && line != "." {
+                in_message &= line != ".";
+                let said = if in_message {
                     None
                 } else if !verb.is_empty() && line.starts_with(verb) {
                     Some(answer)
@@ -143,7 +144,6 @@ mod tests {
                     in_message = true;
                     Some("354 go on")
                 } else {
-                    in_message = false;
                     Some(if line.starts_with("QUIT") { "221 bye" } else { "250 fine" })
                 };
                 heard.push(line);

@@ -258,7 +258,8 @@ mod tests {
         };
         let refused = |status: u16| Err(DeliveryError::Final(format!("the webhook answered {status}")));
         let week = (now + SignedDuration::from_hours(7 * 24)).to_string();
-        let cases: [(u16, &[(&'static str, &str)], Result<(), DeliveryError>); 12] = [
+        type Case<'a> = (u16, &'a [(&'static str, &'a str)], Result<(), DeliveryError>);
+        let cases: [Case; 12] = [
             (200, &[], Ok(())),
             (202, &[], Ok(())),
             (302, &[("location", "/elsewhere")], again(302, None)),
