@@ -76,7 +76,7 @@ where
             .await;
             if let Ok(answer) = &answer {
                 let code = answer.headers().get("grpc-status").and_then(|code| code.to_str().ok()).unwrap_or("0");
-                let labels = [KeyValue::new("rpc", path), KeyValue::new("code", code.to_owned())];
+                let labels = [KeyValue::new("rpc", permissions::label(&path)), KeyValue::new("code", code.to_owned())];
                 platform.metrics.rpcs.record(started.elapsed().as_secs_f64(), &labels);
             }
             answer

@@ -1,6 +1,10 @@
 //! Which principal may call which rpc. A test fails when an rpc is missing here.
 
+use std::{collections::BTreeSet, sync::LazyLock};
+
 use gatepost_domain::principal::Principal;
+use prost::Message as _;
+use prost_types::FileDescriptorSet;
 
 /// A kind of principal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,12 +55,33 @@ pub fn callers(path: &str) -> Option<&'static [Caller]> {
     Some(SERVICES.iter().find(|(name, _)| *name == service).map_or(&[], |(_, callers)| callers))
 }
 
+/// Every path of ours, from the descriptors.
+static PATHS: LazyLock<BTreeSet<String>> = LazyLock::new(|| {
+    let descriptors = FileDescriptorSet::decode(gatepost_proto::DESCRIPTORS).unwrap_or_default();
+    let mut paths = BTreeSet::new();
+    for file in &descriptors.file {
+        for service in &file.service {
+            let method = |name: &str| format!("/{}.{}/{name}", file.package(), service.name());
+            paths.extend(service.method.iter().map(|rpc| method(rpc.name())));
+        }
+    }
+    paths
+});
+
+/// The path as a metric's label: a stranger's invention must not become a series of its own.
+pub fn label(path: &str) -> String {
+    if PATHS.contains(path) { path.trim_start_matches('/').to_owned() } else { "other".to_owned() }
+}
+
 #[cfg(test)]
 mod tests {
-    use prost::Message as _;
-    use prost_types::FileDescriptorSet;
-
     use super::*;
+
+    #[test]
+    fn invented_paths_share_a_label() {
+        assert_eq!(label("/gatepost.v1.ParcelService/AnnounceParcel"), "gatepost.v1.ParcelService/AnnounceParcel");
+        assert_eq!(label("/gatepost.v1.ParcelService/Invented"), "other");
+    }
 
     #[test]
     fn every_service_we_serve_has_its_callers() {

@@ -92,6 +92,8 @@ struct State {
     queues: Queues<Pending>,
     workers: HashMap<u64, Worker>,
     frames_sent: i64,
+    /// The newest time anybody told.
+    latest: Option<Timestamp>,
 }
 
 /// All workers and queues.
@@ -164,6 +166,7 @@ impl Hub {
 
     /// Sends waiting frames to workers with room, the emptiest first.
     fn dispatch(&self, state: &mut State, now: Timestamp) {
+        state.latest = Some(now);
         loop {
             let roomy = state.workers.iter().filter(|(_, worker)| !worker.leaving);
             let roomy = roomy.filter(|(_, worker)| worker.under_way.len() < worker.capacity);
@@ -257,6 +260,8 @@ impl Drop for Seat<'_> {
             for pending in state.queues.drain() {
                 let _ = pending.answer.send(Err(Refusal::NoVisionWorker));
             }
+        } else if let Some(now) = state.latest {
+            self.hub.dispatch(&mut state, now);
         }
     }
 }
