@@ -6,8 +6,8 @@ use anyhow::{Context as _, bail};
 use clap::Subcommand;
 use gatepost_proto::v1::policy_layer::Layer;
 use gatepost_proto::v1::{
-    Community, CreateCommunityRequest, GetCommunityRequest, ListCommunitiesRequest, ListCompartmentsRequest,
-    ParcelSize, PolicyLayer, UpdateCommunityRequest,
+    Community, CreateCommunityRequest, DisplayPolicy, GetCommunityRequest, ListCommunitiesRequest,
+    ListCompartmentsRequest, ParcelSize, PolicyLayer, UpdateCommunityRequest,
 };
 use serde_json::{Value, json};
 
@@ -53,8 +53,12 @@ pub(super) async fn run(client: &Client, command: Command, json: bool) -> anyhow
         Command::Show { id } => {
             let community = get(client, &id).await?;
             if !json {
-                let policy = community.display_policy().as_str_name().to_lowercase();
-                println!("{}  {}  {}  {policy}", community.id, community.display_name, community.time_zone);
+                let display = match community.display_policy() {
+                    DisplayPolicy::Locker => "displays tell that a parcel waits, and where",
+                    DisplayPolicy::Silent => "displays are silent",
+                    DisplayPolicy::ParcelWaits | DisplayPolicy::Unspecified => "displays tell that a parcel waits",
+                };
+                println!("{}: {}, {}, {display}", community.id, community.display_name, community.time_zone);
             }
             Ok(places(&community).print(json)?)
         }

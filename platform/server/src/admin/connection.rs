@@ -43,9 +43,16 @@ pub(super) struct ConnectionArgs {
 impl ConnectionArgs {
     /// Reads the key and connects.
     pub(super) async fn connect(&self) -> anyhow::Result<Client> {
+        let scheme = self.address.split_once("://").map(|(scheme, _)| scheme);
+        if !matches!(scheme, Some("http" | "https")) {
+            bail!("{} is no address; write for example http://127.0.0.1:50051", self.address);
+        }
+        if scheme == Some("https") && self.ca.is_none() {
+            bail!("an https address needs --ca, the authority that signed the platform's certificate");
+        }
         let bearer = Bearer::new(&self.secret()?)?;
         let mut endpoint = Endpoint::from_shared(self.address.clone())
-            .with_context(|| format!("{} is not an address; write for example http://127.0.0.1:50051", self.address))?
+            .with_context(|| format!("{} is no address", self.address))?
             .connect_timeout(CONNECT_WITHIN)
             .timeout(ANSWER_WITHIN);
         if let Some(ca) = &self.ca {

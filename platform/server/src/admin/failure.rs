@@ -59,7 +59,9 @@ impl fmt::Display for Failure {
         if self.code == Code::Unauthenticated {
             write!(f, " (is it an administrator's key of this platform?)")?;
         }
-        self.violations.iter().try_for_each(|(field, problem)| write!(f, "\n  field {field}: {problem}"))
+        // A message that is about one field alone has said it already.
+        let mut untold = self.violations.iter().filter(|(_, problem)| !self.message.contains(problem.as_str()));
+        untold.try_for_each(|(field, problem)| write!(f, "\n  field {field}: {problem}"))
     }
 }
 

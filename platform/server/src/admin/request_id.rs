@@ -1,5 +1,5 @@
-//! Request ids. A command typed once gets a fresh one. An imported row derives its own from what it says, so that
-//! the same row sent again after a broken connection is the same request.
+//! Request ids. A command typed once gets a fresh one. What an import creates derives its id from what the file says,
+//! so that a row sent again after a broken connection is the same request.
 
 use sha2::{Digest as _, Sha256};
 use uuid::{Builder, Uuid};

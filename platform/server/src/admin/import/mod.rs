@@ -89,7 +89,7 @@ pub(super) async fn run_roster(client: &Client, command: RosterCommand) -> anyho
     let tally = outcome?;
     tally.consents_differ.iter().for_each(|note| eprintln!("{note}"));
     println!(
-        "{} residents added, {} changed, {} unchanged, {} rows rejected",
+        "residents: {} added, {} changed, {} unchanged, {} rows rejected",
         tally.added,
         tally.changed,
         tally.unchanged,
@@ -119,7 +119,7 @@ pub(super) async fn run_pickups(client: &Client, command: PickupsCommand) -> any
 
     let total = rows.rows.len();
     let added = send_pickups(client, rows.rows).await?;
-    println!("{added} pickups added, {} on record before, {} rows rejected", total - added, rows.rejected);
+    println!("pickups: {added} added, {} on record before, {} rows rejected", total - added, rows.rejected);
     Ok(())
 }
 
@@ -132,11 +132,10 @@ async fn send_pickups(client: &Client, rows: Vec<pickups::Pickup>) -> anyhow::Re
     let mut added = 0;
     for (resident_id, pickups) in by_resident {
         for chunk in pickups.chunks(PICKUPS_A_CALL) {
-            let times: Vec<String> = chunk.iter().map(|pickup| pickup.at.to_string()).collect();
-            let mut parts = vec!["pickups", resident_id.as_str()];
-            parts.extend(times.iter().map(String::as_str));
             let request = ImportPickupsRequest {
-                request_id: request_id::derived(&parts),
+                // Times on record change nothing, so sending them again is harmless. A derived id would only have the
+                // platform repeat the count of the first import.
+                request_id: request_id::fresh(),
                 resident_id: resident_id.clone(),
                 pickup_times: chunk.iter().map(pickups::Pickup::to_wire).collect(),
             };
