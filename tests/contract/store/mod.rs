@@ -1,0 +1,77 @@
+//! The store's promises, on both databases.
+
+mod admin;
+mod compartments;
+mod events;
+mod fixture;
+mod lifecycle;
+mod notices;
+mod parcels;
+mod requests;
+mod residents;
+
+use gatepost_storage::Store;
+use gatepost_tests::services;
+use tempfile::TempDir;
+
+/// An empty, migrated database of the test's own.
+struct Bench {
+    store: Store,
+    url: String,
+    _folder: Option<TempDir>,
+}
+
+/// More than SQLite ever needs, so that waiting for the one writer is tried too.
+const CONNECTIONS: u32 = 16;
+
+impl Bench {
+    async fn sqlite() -> Bench {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}/gatepost.db", folder.path().display());
+        Bench::over(url, Some(folder)).await
+    }
+
+    async fn postgres() -> Bench {
+        Bench::over(services::fresh_database(), None).await
+    }
+
+    async fn over(url: String, folder: Option<TempDir>) -> Bench {
+        let store = Store::connect(&url, CONNECTIONS).await.unwrap();
+        store.migrate().await.unwrap();
+        Bench { store, url, _folder: folder }
+    }
+}
+
+macro_rules! promises {
+    ($($module:ident: $($promise:ident),+;)+) => {
+        mod on_sqlite {
+            $($(#[tokio::test(flavor = "multi_thread")]
+            async fn $promise() {
+                super::$module::$promise(super::Bench::sqlite().await).await;
+            })+)+
+        }
+        mod on_postgres {
+            $($(#[tokio::test(flavor = "multi_thread")]
+            async fn $promise() {
+                super::$module::$promise(super::Bench::postgres().await).await;
+            })+)+
+        }
+    };
+}
+
+promises! {
+    lifecycle:
+        nothing_works_before_the_migration, replicas_migrate_together, what_is_not_committed_did_not_happen,
+        a_reader_sees_one_moment, what_refers_to_nothing_is_refused;
+    admin: communities_are_kept, policy_layers_are_kept, couriers_and_keys_are_kept;
+    parcels:
+        every_state_is_read_as_it_was_saved, a_stale_version_is_refused, a_tracking_number_is_the_couriers_own,
+        pages_of_parcels_join, deadlines_come_in_order;
+    compartments: one_parcel_per_compartment_whoever_races, an_expired_reservation_is_free;
+    events: every_event_is_read_as_it_was_logged, sequences_have_no_gaps, an_acknowledgement_never_moves_back;
+    residents:
+        residents_are_kept_with_what_they_agreed_to, labels_find_their_candidates, pickups_are_counted_once,
+        only_who_agreed_and_is_due_is_searched, a_deleted_resident_leaves_nothing, nothing_personal_is_printed;
+    notices: two_workers_never_share_a_notice, a_notice_is_tried_until_it_is_done;
+    requests: an_answer_is_given_again_until_forgotten, a_request_is_answered_once;
+}
