@@ -99,6 +99,7 @@ impl Platform {
         let body_hash = Sha256::new().chain_update(rpc).chain_update(body.encode_to_vec()).finalize().into();
         let principal = caller.name();
         let tx = self.store.write().await?;
+        tx.lock_request(request_id).await?;
         if let Some(before) = tx.answered(&principal, request_id).await? {
             if before.rpc != rpc || before.body_hash != body_hash {
                 return Err(Problem::RequestIdReused);

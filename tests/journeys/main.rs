@@ -1,0 +1,24 @@
+//! The parcel's journey, told from outside: every test speaks to a real platform over the wire.
+
+/// Runs journeys on SQLite with timers in the platform's process, and on PostgreSQL with Redis.
+macro_rules! on_both_stacks {
+    ($($journey:ident),+ $(,)?) => {
+        mod embedded {
+            $(#[tokio::test]
+            async fn $journey() {
+                super::$journey(gatepost_tests::world::World::on(gatepost_tests::world::Stack::Embedded).await).await;
+            })+
+        }
+        mod servers {
+            $(#[tokio::test]
+            async fn $journey() {
+                super::$journey(gatepost_tests::world::World::on(gatepost_tests::world::Stack::Servers).await).await;
+            })+
+        }
+    };
+}
+
+mod pickup;
+mod placement;
+mod recall;
+mod requests;
