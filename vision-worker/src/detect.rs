@@ -85,8 +85,7 @@ fn decode(values: &[f32], rows: usize, columns: usize, stride: usize, found: &mu
     for cell in 0..area {
         let value = |channel: usize| values[channel * area + cell];
         let score = (sigmoid(value(0)) * sigmoid(value(1))).sqrt();
-        // A NaN fails this comparison too.
-        if !(score >= SCORE_MIN) {
+        if score.is_nan() || score < SCORE_MIN {
             continue;
         }
         let (row, column) = ((cell / columns) as f32, (cell % columns) as f32);

@@ -6,6 +6,7 @@ use candle_core::{Device, Result, Tensor};
 use super::kernels::Epilogue;
 use super::kernels::conv3x3::Conv3x3;
 use super::kernels::pointwise::Pointwise;
+use super::kernels::pool::{AddDoubled, Halve};
 use super::weights::Weights;
 
 /// How the convolutions run.
@@ -21,6 +22,27 @@ impl Backend {
     /// The faster of those that run on `device`.
     pub fn for_device(device: &Device) -> Self {
         if device.is_cpu() { Self::Kernels } else { Self::Stock }
+    }
+}
+
+impl Backend {
+    /// Each number of the result the largest of a square of four.
+    pub fn halve(self, map: &Tensor) -> Result<Tensor> {
+        match self {
+            Self::Kernels => map.apply_op1_no_bwd(&Halve),
+            Self::Stock => map.max_pool2d(2),
+        }
+    }
+
+    /// The sum of a map and of one of half its size, enlarged.
+    pub fn add_doubled(self, map: &Tensor, coarser: &Tensor) -> Result<Tensor> {
+        match self {
+            Self::Kernels => map.apply_op2_no_bwd(coarser, &AddDoubled),
+            Self::Stock => {
+                let (_, _, h, w) = map.dims4()?;
+                map + coarser.upsample_nearest2d(h, w)?
+            }
+        }
     }
 }
 

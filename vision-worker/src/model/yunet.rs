@@ -4,7 +4,7 @@
 
 use candle_core::{Result, Tensor};
 
-use super::layers::{Activation, Convolution, Kind};
+use super::layers::{Activation, Backend, Convolution, Kind};
 use super::weights::Weights;
 
 /// Pixels from one cell to the next, level by level.
@@ -22,6 +22,7 @@ const HALVED_AFTER: [usize; 4] = [0, 4, 6, 8];
 
 /// The detector.
 pub struct Yunet {
+    backend: Backend,
     stem: Convolution,
     backbone: Vec<Unit>,
     neck: [Unit; 3],
@@ -35,6 +36,7 @@ impl Yunet {
         let head = |stride| Head::load(weights, stride);
         let [s8, s16, s32] = STRIDES;
         Ok(Self {
+            backend: weights.backend(),
             stem: Convolution::load(weights, "stem", Kind::Dense { stride: 2 }, Activation::Relu)?,
             backbone: (0..BACKBONE).map(|unit| Unit::load(weights, &backbone_name(unit))).collect::<Result<_>>()?,
             neck: [neck(s8)?, neck(s16)?, neck(s32)?],
@@ -53,12 +55,12 @@ impl Yunet {
                 if index >= 6 {
                     levels.push(map.clone());
                 }
-                map = map.max_pool2d(2)?;
+                map = self.backend.halve(&map)?;
             }
         }
         let p32 = self.neck[2].forward(&map)?;
-        let p16 = self.neck[1].forward(&add_doubled(&levels[1], &p32)?)?;
-        let p8 = self.neck[0].forward(&add_doubled(&levels[0], &p16)?)?;
+        let p16 = self.neck[1].forward(&self.backend.add_doubled(&levels[1], &p32)?)?;
+        let p8 = self.neck[0].forward(&self.backend.add_doubled(&levels[0], &p16)?)?;
         Ok([self.heads[0].forward(&p8)?, self.heads[1].forward(&p16)?, self.heads[2].forward(&p32)?])
     }
 }
@@ -83,11 +85,6 @@ fn neck_name(stride: usize) -> String {
 
 fn head_name(stride: usize, head: &str) -> String {
     format!("head.{stride}.{head}")
-}
-
-fn add_doubled(map: &Tensor, coarser: &Tensor) -> Result<Tensor> {
-    let (_, _, h, w) = map.dims4()?;
-    map + coarser.upsample_nearest2d(h, w)?
 }
 
 /// A 1x1 convolution, then a depth-wise 3x3 one and ReLU.

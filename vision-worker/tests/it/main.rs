@@ -1,4 +1,5 @@
 //! The worker's tests that need the real weights and photographs, in one binary.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its supporting functions too")]
 
 mod bad_input;
 mod kernels;

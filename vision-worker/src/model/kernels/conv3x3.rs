@@ -13,7 +13,7 @@ use super::{Epilogue, nchw};
 /// Taps of a 3x3 kernel.
 const TAPS: usize = 9;
 
-/// Outputs computed before they leave the first-level cache.
+/// Numbers of an output that are computed before they leave the first-level cache.
 const STRIP: usize = 2048;
 
 /// A 3x3 convolution.
@@ -61,16 +61,24 @@ impl CustomOp1 for Conv3x3 {
         let mut planes = vec![0.0; self.inputs_per_output * grid.length];
         let arch = Arch::new();
         for (output, input) in output.chunks_exact_mut(outputs * area).zip(input.chunks_exact(c * h * w)) {
-            if !depthwise {
-                for (channel, plane) in planes.chunks_exact_mut(grid.length).enumerate() {
-                    grid.lay_out(&input[channel * h * w..][..h * w], plane);
+            let channels = input.chunks_exact(h * w);
+            if depthwise {
+                for (channel, (input, output)) in channels.zip(output.chunks_exact_mut(area)).enumerate() {
+                    grid.lay_out(input, &mut planes);
+                    for first in grid.strips() {
+                        arch.dispatch(Strip { op: self, grid: &grid, planes: &planes, channel, first, output });
+                    }
                 }
+                continue;
             }
-            for (channel, output) in output.chunks_exact_mut(area).enumerate() {
-                if depthwise {
-                    grid.lay_out(&input[channel * h * w..][..h * w], &mut planes);
+            for (input, plane) in channels.zip(planes.chunks_exact_mut(grid.length)) {
+                grid.lay_out(input, plane);
+            }
+            // Strip by strip, so that all outputs read the same rows while they are in the cache.
+            for first in grid.strips() {
+                for (channel, output) in output.chunks_exact_mut(area).enumerate() {
+                    arch.dispatch(Strip { op: self, grid: &grid, planes: &planes, channel, first, output });
                 }
-                arch.dispatch(Plane { op: self, grid: &grid, planes: &planes, channel, output });
             }
         }
         Ok((CpuStorage::F32(output), (n, outputs, grid.rows, grid.columns).into()))
@@ -108,6 +116,16 @@ impl Grid {
         Self { input_rows, input_columns, stride, rows, columns, pitch, part, length, offsets }
     }
 
+    /// Rows computed before they leave the first-level cache.
+    fn rows_per_strip(&self) -> usize {
+        (STRIP / self.pitch).max(1)
+    }
+
+    /// The first row of each strip.
+    fn strips(&self) -> impl Iterator<Item = usize> + use<> {
+        (0..self.rows).step_by(self.rows_per_strip())
+    }
+
     /// Copies a channel into its line. The border was zero when the plane was made and is never written.
     fn lay_out(&self, channel: &[f32], plane: &mut [f32]) {
         for (row, source) in channel.chunks_exact(self.input_columns).enumerate() {
@@ -133,44 +151,43 @@ impl Grid {
 /// Room behind a line for the widest vector.
 const STRIP_SLACK: usize = 64;
 
-/// One output channel.
-struct Plane<'a> {
+/// A few rows of one output channel.
+struct Strip<'a> {
     op: &'a Conv3x3,
     grid: &'a Grid,
     planes: &'a [f32],
     channel: usize,
+    first: usize,
     output: &'a mut [f32],
 }
 
-impl WithSimd for Plane<'_> {
+impl WithSimd for Strip<'_> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { op, grid, planes, channel, output } = self;
+        let Self { op, grid, planes, channel, first, output } = self;
         let inputs = op.inputs_per_output;
         let weights = &op.weight[channel * inputs * TAPS..][..inputs * TAPS];
-        let rows_per_strip = (STRIP / grid.pitch).max(1);
-        let mut sums = vec![simd.splat_f32s(0.0); (rows_per_strip * grid.pitch).div_ceil(S::F32_LANES)];
-        for (strip, output) in output.chunks_mut(rows_per_strip * grid.columns).enumerate() {
-            let rows = output.len() / grid.columns;
-            let sums = &mut sums[..(rows * grid.pitch).div_ceil(S::F32_LANES)];
-            sums.fill(simd.splat_f32s(op.epilogue.bias[channel]));
-            let start = strip * rows_per_strip * grid.pitch;
-            for (plane, weights) in planes.chunks_exact(grid.length).zip(weights.chunks_exact(TAPS)) {
-                let count = sums.len();
-                let lines: [&[S::f32s]; TAPS] = std::array::from_fn(|tap| {
-                    let line = &plane[grid.offsets[tap] + start..][..count * S::F32_LANES];
-                    &S::as_simd_f32s(line).0[..count]
-                });
-                let weights: [S::f32s; TAPS] = std::array::from_fn(|tap| simd.splat_f32s(weights[tap]));
-                accumulate(simd, sums, lines, weights);
+        let rows = grid.rows_per_strip().min(grid.rows - first);
+        let count = (rows * grid.pitch).div_ceil(S::F32_LANES);
+        let mut sums = vec![simd.splat_f32s(op.epilogue.bias[channel]); count];
+        for (plane, weights) in planes.chunks_exact(grid.length).zip(weights.chunks_exact(TAPS)) {
+            // Loops and no closures: a closure may be compiled apart from the kernel and so without its instruction set.
+            let mut lines: [&[S::f32s]; TAPS] = [&[]; TAPS];
+            let mut splats = [simd.splat_f32s(0.0); TAPS];
+            for tap in 0..TAPS {
+                let line = &plane[grid.offsets[tap] + first * grid.pitch..][..count * S::F32_LANES];
+                lines[tap] = &S::as_simd_f32s(line).0[..count];
+                splats[tap] = simd.splat_f32s(weights[tap]);
             }
-            activate(simd, sums, op.epilogue.slope[channel]);
-            let finished: &[f32] = pulp::bytemuck::cast_slice(sums);
-            for (out, row) in output.chunks_exact_mut(grid.columns).zip(finished.chunks(grid.pitch)) {
-                out.copy_from_slice(&row[..grid.columns]);
-            }
+            accumulate(simd, &mut sums, lines, splats);
+        }
+        activate(simd, &mut sums, op.epilogue.slope[channel]);
+        let finished: &[f32] = pulp::bytemuck::cast_slice(&sums);
+        let output = &mut output[first * grid.columns..][..rows * grid.columns];
+        for (out, row) in output.chunks_exact_mut(grid.columns).zip(finished.chunks(grid.pitch)) {
+            out.copy_from_slice(&row[..grid.columns]);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The two convolutions that the face networks spend their time in, written for the CPU: 1x1 (`pointwise`) and 3x3
-//! (`conv3x3`, depth-wise or dense). Bias and activation are fused into both. candle's own convolution copies its
-//! input pixel by pixel and runs a grouped convolution as a loop over the groups, which makes these networks ten to
-//! thirty times slower than they need to be.
+//! (`conv3x3`, depth-wise or dense), with bias and activation fused, and the steps of a feature pyramid (`pool`).
+//! candle's own convolution copies its input pixel by pixel and runs a grouped convolution as a loop over the groups,
+//! which makes these networks ten to thirty times slower than they need to be.
 //!
 //! The vector width is chosen at run time by `pulp`, so one build serves every CPU. Each call runs on one thread:
 //! parallelism is over images and faces, where it costs nothing.
@@ -10,6 +10,7 @@ use candle_core::{CpuStorage, Layout, Result, bail};
 
 pub mod conv3x3;
 pub mod pointwise;
+pub mod pool;
 
 /// What follows a convolution, for each output channel: `y = x + bias`, then `y` if positive, else `slope * y`.
 /// A slope of 1 is no activation, a slope of 0 is ReLU, and a learned slope is PReLU.

@@ -12,6 +12,11 @@ const ROWS: usize = 4;
 /// Vectors of pixels computed together.
 const VECTORS: usize = 2;
 
+/// Numbers of the input that are laid out for the kernel at a time: what the first-level cache holds. Long runs of
+/// pixels matter, because the maps of the channels often lie a multiple of 4096 bytes apart and would otherwise throw
+/// each other out of the cache.
+const PANEL: usize = 6144;
+
 /// A 1x1 convolution with its weights packed for the kernel.
 pub struct Pointwise {
     inputs: usize,
@@ -71,25 +76,38 @@ impl WithSimd for Product<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let inputs = self.op.inputs;
+        let Self { op, input, output, pixels } = self;
         let width = VECTORS * S::F32_LANES;
-        let (mut buffer, aligned) = aligned_zeros(inputs * width);
-        let panel = &mut buffer[aligned..][..inputs * width];
-        for start in (0..self.pixels).step_by(width) {
-            let count = width.min(self.pixels - start);
-            for (input, row) in panel.chunks_exact_mut(width).enumerate() {
-                row[..count].copy_from_slice(&self.input[input * self.pixels + start..][..count]);
-            }
-            for (block, weights) in self.op.packed.chunks_exact(inputs * ROWS).enumerate() {
-                let sums = multiply(simd, S::as_simd_f32s(panel).0, weights);
-                for (row, sums) in sums.into_iter().enumerate() {
-                    let channel = block * ROWS + row;
-                    if channel < self.op.outputs {
-                        let out = &mut self.output[channel * self.pixels + start..][..count];
-                        store(simd, finish(simd, sums, &self.op.epilogue, channel), out);
+        let run = (PANEL / op.inputs / width).max(1) * width;
+        let (mut buffer, aligned) = aligned_zeros(op.inputs * run);
+        let panel = &mut buffer[aligned..][..op.inputs * run];
+        for start in (0..pixels).step_by(run) {
+            let count = run.min(pixels - start);
+            pack(&input[start..], pixels, &mut panel[..op.inputs * count.next_multiple_of(width)], width, count);
+            for (block, weights) in op.packed.chunks_exact(op.inputs * ROWS).enumerate() {
+                let strips = panel.chunks_exact(op.inputs * width).zip((0..count).step_by(width));
+                for (strip, offset) in strips {
+                    let sums = multiply(simd, S::as_simd_f32s(strip).0, weights);
+                    for (row, sums) in sums.into_iter().enumerate() {
+                        let channel = block * ROWS + row;
+                        if channel < op.outputs {
+                            let out = &mut output[channel * pixels + start + offset..][..width.min(count - offset)];
+                            store(simd, finish(simd, sums, &op.epilogue, channel), out);
+                        }
                     }
                 }
             }
+        }
+    }
+}
+
+/// Copies `count` pixels of every input into strips of `width` pixels, each strip input by input.
+#[inline(always)]
+fn pack(input: &[f32], pixels: usize, panel: &mut [f32], width: usize, count: usize) {
+    let inputs = panel.len() / count.next_multiple_of(width);
+    for (index, row) in input.chunks(pixels).take(inputs).enumerate() {
+        for (strip, source) in row[..count].chunks(width).enumerate() {
+            panel[(strip * inputs + index) * width..][..source.len()].copy_from_slice(source);
         }
     }
 }
@@ -109,16 +127,18 @@ fn multiply<S: Simd>(simd: S, panel: &[S::f32s], weights: &[f32]) -> [[S::f32s; 
     sums
 }
 
+// A loop and no closure: a closure may be compiled apart from the kernel and so without its instruction set.
 #[inline(always)]
-fn finish<S: Simd>(simd: S, sums: [S::f32s; VECTORS], epilogue: &Epilogue, channel: usize) -> [S::f32s; VECTORS] {
+fn finish<S: Simd>(simd: S, mut sums: [S::f32s; VECTORS], epilogue: &Epilogue, channel: usize) -> [S::f32s; VECTORS] {
     let bias = simd.splat_f32s(epilogue.bias[channel]);
     let slope = simd.splat_f32s(epilogue.slope[channel]);
     let zero = simd.splat_f32s(0.0);
-    sums.map(|sum| {
-        let y = simd.add_f32s(sum, bias);
+    for sum in &mut sums {
+        let y = simd.add_f32s(*sum, bias);
         let negative = simd.mul_f32s(slope, simd.min_f32s(y, zero));
-        simd.add_f32s(simd.max_f32s(y, zero), negative)
-    })
+        *sum = simd.add_f32s(simd.max_f32s(y, zero), negative);
+    }
+    sums
 }
 
 #[inline(always)]
