@@ -29,7 +29,8 @@ pub fn report(
     let reported = reported_time(at, circumstances.now)?;
     let at = match parcel.stay() {
         Some(stay) => after_deposit(reported, stay.deposited_at)?,
-        None => reported,
+        // On its way, nothing happens before the parcel was taken out.
+        None => reported.max(parcel.state_since),
     };
     let mut effects: Vec<Effect> = Vec::new();
     match (&parcel.state, outcome) {

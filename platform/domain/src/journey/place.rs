@@ -38,7 +38,7 @@ impl Place<'_> {
     }
 }
 
-/// Suggests anew. A reservation that still stands is kept as it is.
+/// Suggests anew. A reservation that still stands is kept as it is, and so is a door that is still the best.
 pub fn suggest(parcel: Parcel, best: Place<'_>, now: Timestamp) -> Result<Step, Refusal> {
     let State::Announced { placement } = &parcel.state else {
         return refuse(&parcel, "suggest placement");
@@ -52,7 +52,11 @@ pub fn suggest(parcel: Parcel, best: Place<'_>, now: Timestamp) -> Result<Step, 
     {
         return Ok(Step::unchanged(parcel));
     }
-    let placement = best.reserve(now);
+    let best = best.reserve(now);
+    if best == *placement {
+        return Ok(Step::unchanged(parcel));
+    }
+    let placement = best;
     let since = parcel.state_since;
     Ok(Step::changed(parcel.moved(State::Announced { placement }, since), Vec::new()))
 }

@@ -17,9 +17,13 @@ pub fn seen_at_gate(parcel: Parcel, sighting: &Sighting, circumstances: Circumst
     let State::Waiting { stay, .. } = &parcel.state else {
         return Step::unchanged(parcel);
     };
-    // The frame's own time decides whether T1 had passed, the present whether T2 has.
-    let waited = sighting.seen_at >= stay.remind_from && circumstances.now < stay.recall_at;
-    if !mine || !waited || !may_remind(stay, circumstances) {
+    // The frame's own time decides whether T1 had passed, unless the camera's clock is ahead; the present decides
+    // whether T2 has.
+    let seen_at = sighting.seen_at.min(circumstances.now);
+    let waited = seen_at >= stay.remind_from && circumstances.now < stay.recall_at;
+    // Even without a cooldown, one passage told twice is one reminder.
+    let news = stay.last_reminded_at.is_none_or(|last| seen_at > last);
+    if !mine || !waited || !news || !may_remind(stay, circumstances) {
         return Step::unchanged(parcel);
     }
     let cause = ReminderCause::SeenAtGate { gate: sighting.gate.clone(), similarity: sighting.similarity };
