@@ -94,6 +94,7 @@ impl Model {
 
     /// Loads a model folder onto a device. Every file is refused if its digest is not the card's.
     pub fn load_with(folder: &Path, device: &Device, backend: Backend) -> Result<Self, ModelError> {
+        keep_large_buffers();
         let card = Card::read(folder)?;
         if card.embedder.dimension != sface::DIMENSION {
             let reason = format!("{} dimensions, expected {}", card.embedder.dimension, sface::DIMENSION);
@@ -109,6 +110,13 @@ impl Model {
             card,
         })
     }
+}
+
+/// Makes glibc's allocator keep the networks' buffers: it gives large blocks back to the system at once, and fetching
+/// them again page by page takes as long as the detector itself, until a block just under its limit of 32 MiB was freed
+/// once. Other allocators are not changed by this.
+fn keep_large_buffers() {
+    drop(std::hint::black_box(vec![0_u8; 31 << 20]));
 }
 
 /// Checks a model folder without loading it, and returns its card.
