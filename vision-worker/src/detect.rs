@@ -7,7 +7,7 @@ use crate::geometry::{Point, Rectangle};
 use crate::image::Picture;
 use crate::model::yunet::{CHANNELS, STRIDES, Yunet};
 
-/// A cell below this score is no face (the detector's published default lies at 0.6 for recall and precision alike).
+/// A cell below this score is no face.
 const SCORE_MIN: f32 = 0.6;
 
 /// Of two faces that overlap more, the one with the lower score is dropped.
