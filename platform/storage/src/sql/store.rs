@@ -53,6 +53,8 @@ impl Store {
                     .journal_mode(SqliteJournalMode::Wal)
                     // A deposit that was answered must survive a power cut, not only a crash of the process.
                     .synchronous(SqliteSynchronous::Full)
+                    // What was deleted is overwritten: a deleted resident is not to be found in free pages.
+                    .pragma("secure_delete", "ON")
                     .busy_timeout(PATIENCE)
                     .foreign_keys(true)
             });
