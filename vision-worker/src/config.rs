@@ -18,6 +18,8 @@ pub const NAME_MAX: usize = 63;
 pub struct Config {
     /// Where the platform listens, such as `http://127.0.0.1:50051`.
     pub platform: String,
+    /// The authority that signed the platform's certificate, as a PEM file; needed for an https address.
+    pub ca: Option<PathBuf>,
     /// The worker's key.
     pub key: SecretString,
     /// The model folder.
@@ -35,6 +37,7 @@ impl Config {
     pub fn new(platform: impl Into<String>, key: impl Into<SecretString>) -> Self {
         Self {
             platform: platform.into(),
+            ca: None,
             key: key.into(),
             models: card::default_folder(),
             device: DeviceChoice::Cpu,

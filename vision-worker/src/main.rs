@@ -51,6 +51,9 @@ struct RunArguments {
     /// Where the platform listens.
     #[arg(long, env = "GATEPOST_PLATFORM", default_value = "http://127.0.0.1:50051")]
     platform: String,
+    /// The authority that signed the platform's certificate, as a PEM file; needed for an https address.
+    #[arg(long, env = "GATEPOST_CA")]
+    ca: Option<PathBuf>,
     #[command(flatten)]
     key: KeyArguments,
     /// The model folder [default: $GATEPOST_MODEL_DIR or ~/.cache/gatepost/models/yunet-sface].
@@ -71,6 +74,9 @@ struct RunArguments {
     /// Where spans are sent by OTLP over gRPC.
     #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT")]
     otlp_endpoint: Option<String>,
+    /// Which log lines, such as `info,gatepost_vision=debug`.
+    #[arg(long, env = "GATEPOST_LOG_FILTER", default_value = "info")]
+    log_filter: String,
 }
 
 #[derive(Debug, Args)]
@@ -111,6 +117,7 @@ fn main() -> anyhow::Result<()> {
 async fn run(arguments: RunArguments) -> anyhow::Result<()> {
     let mut telemetry = TelemetryConfig::new("gatepost-vision");
     telemetry.otlp_endpoint = arguments.otlp_endpoint;
+    telemetry.filter = arguments.log_filter;
     let telemetry = telemetry::init(telemetry)?;
     let shutdown = Shutdown::new();
     shutdown.listen_to_signals()?;
@@ -122,6 +129,7 @@ async fn run(arguments: RunArguments) -> anyhow::Result<()> {
     }
     let config = Config {
         platform: arguments.platform,
+        ca: arguments.ca,
         key: arguments.key.read()?,
         models: arguments.models.unwrap_or_else(card::default_folder),
         device: arguments.device,

@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::metadata::{Ascii, MetadataValue};
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
 use tonic::{Code, Request, Status, Streaming};
 use tonic_types::StatusExt as _;
 use tracing::Instrument as _;
@@ -25,6 +25,8 @@ use crate::engine::Engine;
 use crate::model::ModelError;
 use crate::pipeline::{FrameError, Pipeline};
 use crate::{backoff::Backoff, wire};
+
+const ADDRESS: &str = "the platform's address must look like http://127.0.0.1:50051";
 
 /// Bounds on what the network may keep us waiting for.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -113,6 +115,21 @@ struct Worker {
     authorization: MetadataValue<Ascii>,
 }
 
+/// Adds TLS to an https address.
+fn secured(config: &Config, endpoint: Endpoint) -> Result<Endpoint, SessionError> {
+    if endpoint.uri().scheme_str() != Some("https") {
+        return Ok(endpoint);
+    }
+    let refuse = |reason: String| SessionError::Config(reason);
+    let ca = config.ca.as_ref().ok_or_else(|| {
+        refuse("an https address needs --ca, the authority that signed the platform's certificate".to_owned())
+    })?;
+    let pem = std::fs::read(ca).map_err(|error| refuse(format!("{} cannot be read: {error}", ca.display())))?;
+    endpoint
+        .tls_config(ClientTlsConfig::new().ca_certificate(Certificate::from_pem(pem)))
+        .map_err(|error| refuse(format!("{} is no certificate authority: {error}", ca.display())))
+}
+
 impl Worker {
     fn new(pipeline: Arc<Pipeline>, config: Config) -> Result<Self, SessionError> {
         let refuse = |reason: &str| SessionError::Config(reason.to_owned());
@@ -122,8 +139,7 @@ impl Worker {
         if config.name.chars().count() > NAME_MAX {
             return Err(refuse("the worker's name must have at most 63 characters"));
         }
-        let endpoint = Endpoint::from_shared(config.platform.clone())
-            .map_err(|_| refuse("the platform's address must look like http://127.0.0.1:50051"))?
+        let endpoint = secured(&config, Endpoint::from_shared(config.platform.clone()).map_err(|_| refuse(ADDRESS))?)?
             .connect_timeout(CONNECT_TIMEOUT)
             .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)
             .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
