@@ -18,7 +18,12 @@ macro_rules! on_both_stacks {
     };
 }
 
+mod consent;
+mod events;
 mod pickup;
 mod placement;
+mod policy;
 mod recall;
+mod reminder;
 mod requests;
+mod usual_hour;

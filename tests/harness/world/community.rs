@@ -84,9 +84,14 @@ fn locker(id: &str, name: &str, compartments: &[(&str, ParcelSize)]) -> Locker {
 impl World {
     /// Imports the standard community and its five residents.
     pub async fn community(&self) {
-        let administrator = self.administrator();
         let request = CreateCommunityRequest { request_id: new_request_id(), community: Some(standard_community()) };
-        administrator.communities().create_community(request).await.expect("the community is created");
+        self.administrator().communities().create_community(request).await.expect("the community is created");
+        self.move_in().await;
+    }
+
+    /// The five residents move into the standard community, as it is.
+    pub async fn move_in(&self) {
+        let administrator = self.administrator();
         for (name, phone, building, unit, reference) in RESIDENTS {
             let resident = administrator
                 .add_resident(gatepost_proto::v1::Resident {

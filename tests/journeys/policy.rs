@@ -1,0 +1,101 @@
+//! How long parcels wait, in layers: courier over community over tenant over the defaults.
+
+use gatepost_proto::v1::{EventKind, WaitingPolicy, policy_layer::Layer, policy_layer::Layer::CommunityId};
+use gatepost_tests::{
+    clients::{Label, duration_to_wire, from_wire},
+    world::{COMMUNITY, World, hours},
+};
+use tonic::Code;
+
+fn tenant() -> Layer {
+    Layer::Tenant(gatepost_proto::v1::policy_layer::Tenant {})
+}
+
+fn community() -> Layer {
+    CommunityId(COMMUNITY.to_owned())
+}
+
+fn courier(id: &str) -> Layer {
+    Layer::CourierId(id.to_owned())
+}
+
+fn waits(t1: Option<i64>, t2: Option<i64>) -> WaitingPolicy {
+    let span = |count: i64| duration_to_wire(hours(count));
+    WaitingPolicy { remind_after: t1.map(span), recall_after: t2.map(span), ..WaitingPolicy::default() }
+}
+
+#[tokio::test]
+async fn the_answer_says_which_layer_decided() {
+    let world = World::new().await;
+    let administrator = world.administrator();
+    world.courier("swift-express").await;
+    administrator.set_policy(tenant(), waits(Some(10), Some(100))).await.unwrap();
+    administrator.set_policy(community(), waits(Some(20), None)).await.unwrap();
+    administrator.set_policy(courier("swift-express"), waits(None, Some(90))).await.unwrap();
+    let answer = administrator.policy(COMMUNITY, "swift-express").await.unwrap();
+    let policy = answer.policy.unwrap();
+    assert_eq!((policy.remind_after, policy.recall_after), waits_of(20, 90));
+    assert_eq!(policy.usual_minute, Some(18 * 60 + 30));
+    let decided = |field: &str| answer.decided_by[field].as_str();
+    assert_eq!((decided("remind_after"), decided("recall_after")), ("community", "courier"));
+    assert_eq!((decided("usual_minute"), answer.decided_by.len()), ("default", 9));
+    let others = administrator.policy(COMMUNITY, "").await.unwrap();
+    assert_eq!((others.policy.unwrap().recall_after, &*others.decided_by["recall_after"]), (waits_of(0, 100).1, "tenant"));
+    administrator.set_policy(community(), WaitingPolicy::default()).await.expect("an unset field inherits again");
+    assert_eq!(administrator.policy(COMMUNITY, "").await.unwrap().policy.unwrap().remind_after, waits_of(10, 0).0);
+}
+
+fn waits_of(t1: i64, t2: i64) -> (Option<prost_types::Duration>, Option<prost_types::Duration>) {
+    (Some(duration_to_wire(hours(t1))), Some(duration_to_wire(hours(t2))))
+}
+
+#[tokio::test]
+async fn t1_stays_below_t2_in_every_combination() {
+    let world = World::new().await;
+    let administrator = world.administrator();
+    world.courier("swift-express").await;
+    administrator.set_policy(courier("swift-express"), waits(None, Some(48))).await.unwrap();
+    let before = administrator.policy(COMMUNITY, "swift-express").await.unwrap();
+    let refusals = [
+        ("both in one layer", community(), waits(Some(30), Some(30))),
+        ("against the default T2", tenant(), waits(Some(72), None)),
+        ("against the courier's T2", community(), waits(Some(48), None)),
+        ("against the default T1", courier("swift-express"), waits(None, Some(24))),
+    ];
+    for (what, layer, policy) in refusals {
+        let refused = administrator.set_policy(layer, policy).await.expect_err(what);
+        assert_eq!((refused.code, &*refused.reason), (Code::InvalidArgument, "INVALID_POLICY"), "{what}");
+    }
+    assert_eq!(administrator.policy(COMMUNITY, "swift-express").await.unwrap(), before, "nothing of it stays");
+    administrator.set_policy(community(), waits(Some(47), None)).await.unwrap();
+}
+
+#[tokio::test]
+async fn parcels_keep_the_deadlines_they_were_given() {
+    let world = World::new().await;
+    let administrator = world.administrator();
+    let (swift, cloud) = (world.courier("swift-express").await, world.courier("cloud-way").await);
+    let wang = world.resident("王芳");
+    let before = swift.bring(&Label::to(&wang)).await;
+    administrator.set_policy(courier("swift-express"), waits(Some(2), Some(6))).await.unwrap();
+    let after = swift.bring(&Label::to(&wang)).await;
+    let others = cloud.bring(&Label::to(&wang)).await;
+    let recall_at = |parcel: &gatepost_proto::v1::Parcel| from_wire(parcel.recall_at.unwrap());
+    assert_eq!(recall_at(&before), world.now() + hours(72));
+    assert_eq!(recall_at(&after), world.now() + hours(6));
+    assert_eq!(recall_at(&others), world.now() + hours(72));
+    world.let_pass(hours(6)).await;
+    let recall = swift.await_event(EventKind::RecallRequested).await;
+    assert_eq!(recall.parcel_id, after.id);
+    assert_eq!(swift.parcel(&before.id).await.unwrap().recall_at, before.recall_at);
+}
+
+#[tokio::test]
+async fn a_layer_of_nobody_is_refused() {
+    let world = World::new().await;
+    let administrator = world.administrator();
+    let refused = administrator.set_policy(courier("nobody"), waits(None, None)).await.unwrap_err();
+    assert_eq!((refused.code, &*refused.reason), (Code::NotFound, "COURIER_NOT_FOUND"));
+    let refused = administrator.set_policy(CommunityId("nowhere".to_owned()), waits(None, None)).await.unwrap_err();
+    assert_eq!((refused.code, &*refused.reason), (Code::NotFound, "COMMUNITY_NOT_FOUND"));
+}
