@@ -123,6 +123,9 @@ topologySpreadConstraints:
 {{- if not .Values.worker.existingSecret -}}
 {{- fail (printf "worker.existingSecret is empty: name a Secret whose key %s holds a worker's key, or set worker.enabled to false" .Values.worker.key) -}}
 {{- end -}}
+{{- if and .Values.tls.existingSecret (not .Values.tls.caKey) -}}
+{{- fail "tls.caKey is empty: name the key of tls.existingSecret that holds the authority, which the vision workers verify the platform by" -}}
+{{- end -}}
 {{- if and (not .Values.worker.models.existingClaim) (not .Values.worker.models.inImage) -}}
 {{- fail "worker.models.existingClaim is empty: name a claim that holds the models, or set worker.models.inImage to true" -}}
 {{- end -}}

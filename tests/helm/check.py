@@ -31,6 +31,7 @@ MISTAKES = [
     ("no database", "database.existingSecret", "", "database.existingSecret is empty: name a Secret"),
     ("no Redis", "timers.existingSecret", "", "timers.existingSecret is empty: name a Secret"),
     ("no TLS and no word about it", "tls.existingSecret", "", "tls.existingSecret is empty: name a Secret"),
+    ("TLS that the workers cannot verify", "tls.caKey", "", "tls.caKey is empty: name the key"),
     ("TLS and none at once", "tls.insecure", True, "contradict each other"),
     ("no key for the workers", "worker.existingSecret", "", "worker.existingSecret is empty: name a Secret"),
     ("no models", "worker.models.inImage", False, "worker.models.existingClaim is empty"),
