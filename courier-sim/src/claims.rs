@@ -58,7 +58,7 @@ impl Claims {
             let evidence = if texts.is_empty() { "nothing was seen".to_owned() } else { texts.join("; ") };
             format!("claim {claim} {verdict}  {evidence}")
         };
-        CLAIMS.into_iter().map(line).collect()
+        CLAIMS.map(line).collect()
     }
 }
 

@@ -153,6 +153,8 @@ async fn set(config: DemoConfig, progress: Progress, shutdown: &Shutdown) -> any
         claims: Claims::default(),
         progress,
         parcels: Default::default(),
+        remind_after: config.remind_after,
+        recall_after: config.recall_after,
         t2_of_a: None,
         usual_hour_of_b: None,
     })

@@ -10,6 +10,7 @@ use courier_sim::camera::{self, Camera, Walk};
 use courier_sim::client::{Key, Platform};
 use courier_sim::demo::{self, DemoConfig};
 use courier_sim::journal::Journal;
+use courier_sim::scene::{self, Passage};
 use courier_sim::server::{Consignment, CourierServer, Routes, ServerConfig};
 use courier_sim::terminal::{self, TerminalConfig};
 use gatepost_process::clock::SystemClock;
@@ -42,6 +43,8 @@ enum Command {
     Terminal(TerminalArgs),
     /// A gate camera: streams JPEG files or a video, and prints what the display shows.
     Camera(CameraArgs),
+    /// Makes the frames of somebody who passes a gate out of a photograph, for `camera --folder`.
+    Compose(ComposeArgs),
     /// Plays the parcel's journey against a running platform and worker, and says which claims it showed.
     Demo(DemoArgs),
 }
@@ -127,6 +130,25 @@ struct Source {
 }
 
 #[derive(Args)]
+struct ComposeArgs {
+    /// A .jpg or .png with one person.
+    #[arg(long)]
+    photograph: PathBuf,
+    /// The folder to write the frames to.
+    #[arg(long)]
+    into: PathBuf,
+    /// How many frames.
+    #[arg(long, default_value_t = 12, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    frames: u16,
+    /// Decides the grain of the frames.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Left and right exchanged.
+    #[arg(long)]
+    mirrored: bool,
+}
+
+#[derive(Args)]
 struct DemoArgs {
     /// The platform.
     #[arg(long, default_value = "http://127.0.0.1:50051")]
@@ -167,6 +189,7 @@ async fn main() -> ExitCode {
         Command::Server(args) => server(args).await,
         Command::Terminal(args) => terminal(args).await,
         Command::Camera(args) => camera(args).await,
+        Command::Compose(args) => compose(&args),
         Command::Demo(args) => demo(args).await,
     };
     telemetry.shutdown().await;
@@ -262,6 +285,18 @@ async fn camera(args: CameraArgs) -> anyhow::Result<ExitCode> {
     }
     shutdown.drain();
     shutdown.finished(END_BOUND).await?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn compose(args: &ComposeArgs) -> anyhow::Result<ExitCode> {
+    let passage =
+        Passage { seed: args.seed, frames: usize::from(args.frames), mirrored: args.mirrored, ..Passage::default() };
+    std::fs::create_dir_all(&args.into).with_context(|| format!("cannot make {}", args.into.display()))?;
+    for (number, frame) in scene::pass(&args.photograph, &passage)?.iter().enumerate() {
+        let file = args.into.join(format!("{number:04}.jpg"));
+        std::fs::write(&file, frame).with_context(|| format!("cannot write {}", file.display()))?;
+    }
+    println!("{} frames in {}", args.frames, args.into.display());
     Ok(ExitCode::SUCCESS)
 }
 

@@ -4,6 +4,9 @@
 //! There are no recordings of real gates to be had freely, so the demonstration makes its own. Everything follows
 //! from the photograph, the passage and its seed; nothing here knows what will be found in the frames.
 
+use std::path::Path;
+
+use anyhow::Context;
 use bytes::Bytes;
 
 use crate::picture::{Picture, Region};
@@ -82,6 +85,16 @@ impl Default for Passage {
             contrast: 1.0,
         }
     }
+}
+
+/// The person of a photograph file passes a gate. Files that are known by name have their head where it is known to
+/// be.
+pub fn pass(file: &Path, passage: &Passage) -> anyhow::Result<Vec<Bytes>> {
+    let photograph = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let is_png = photograph.starts_with(b"\x89PNG");
+    let picture = if is_png { Picture::from_png(&photograph)? } else { Picture::from_jpeg(&photograph)? };
+    let name = file.file_stem().unwrap_or_default().to_string_lossy();
+    compose(&picture, Head::of(&name), passage)
 }
 
 /// The frames of a passage, as JPEG.

@@ -107,7 +107,11 @@ pub struct Stage {
     pub progress: Progress,
     /// The parcels as last heard of.
     pub parcels: BTreeMap<Letter, Parcel>,
-    /// T2 of parcel A, which the platform forgets with the pickup.
+    /// T1 of every parcel.
+    pub remind_after: SignedDuration,
+    /// T2 of every parcel.
+    pub recall_after: SignedDuration,
+    /// T2 of parcel A as an instant, which the platform forgets with the pickup.
     pub t2_of_a: Option<Timestamp>,
     /// When the resident of parcel B usually comes.
     pub usual_hour_of_b: Option<Timestamp>,

@@ -7,10 +7,13 @@ use super::{Letter, Stage};
 /// What the audience reads.
 pub const TITLE: &str = "parcel A is taken out";
 /// What it is about.
-pub const CLAIMS: &[u8] = &[8];
+pub const CLAIMS: &[u8] = &[2, 8];
 
 /// Plays it.
 pub async fn play(stage: &mut Stage) -> anyhow::Result<()> {
+    let parcel = stage.look_up(Letter::A).await?;
+    let evidence = format!("{} reminder of parcel A until its pickup", parcel.reminders_sent);
+    stage.claims.check(2, parcel.reminders_sent == 1, evidence);
     stage.pick_up(Letter::A).await?;
     let event = stage.event_soon(EventKind::PickedUp, Letter::A).await?;
     let parcel = stage.look_up(Letter::A).await?;

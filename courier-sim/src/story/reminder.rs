@@ -6,30 +6,47 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{Letter, SOON, Stage, instant, seconds};
 use crate::camera::WalkReport;
-use crate::world::people::{CHEN, RESIDENTS, WANG};
+use crate::world::people::{CHEN, LI, Person, RESIDENTS, WANG};
 use crate::world::place::{COURT_LOCKER, SOUTH_GATE};
 
 /// What the audience reads.
 pub const TITLE: &str = "it waits, and its resident is seen";
 /// What it is about.
-pub const CLAIMS: &[u8] = &[1, 2, 5];
+pub const CLAIMS: &[u8] = &[1, 2, 5, 6];
 
 /// From B's T1 to its resident's usual hour.
 const HABIT_AFTER_T1: SignedDuration = SignedDuration::from_secs(4);
 
+/// From the usual hour of those who are to be seen at a gate to their parcels' T2. The platform reminds at T1 whom no
+/// usual hour before T2 would reach, and they are not to be reminded before a camera sees them.
+const LATE_HABIT_BEFORE_T2: SignedDuration = SignedDuration::from_secs(2);
+
 /// Plays it.
 pub async fn play(stage: &mut Stage) -> anyhow::Result<()> {
+    let (t1, t2) = (stage.remind_after, stage.recall_after);
     stage.deposit(Letter::C).await?;
+    // Habits are on record before the parcels come, as they would be.
+    habit(stage, CHEN, t2 - LATE_HABIT_BEFORE_T2).await?;
     let parcel = stage.deposit(Letter::A).await?;
-    let t1 = instant("remind_from of parcel A", parcel.remind_from.as_ref())?;
     stage.t2_of_a = Some(instant("recall_at of parcel A", parcel.recall_at.as_ref())?);
-    before(stage, t1).await?;
-    // The habit is on record before the parcel comes, as it would be.
-    let habit = usual_hour_of_b(stage).await;
+    let due = instant("remind_from of parcel A", parcel.remind_from.as_ref())?;
+    before(stage, due).await?;
+
+    let usual = habit(stage, WANG, t1 + HABIT_AFTER_T1).await?;
+    stage.usual_hour_of_b = Some(usual);
+    stage.progress.say(format!("parcel B's resident usually comes at {usual}"));
     stage.deposit(Letter::B).await?;
+    habit(stage, LI, t2 - LATE_HABIT_BEFORE_T2).await?;
     stage.deposit(Letter::D).await?;
-    habit?;
-    after(stage, t1).await
+    after(stage, due).await
+}
+
+/// Gives a resident a record of pickups at the time of day that comes in `ahead`; answers what the platform makes of
+/// it.
+async fn habit(stage: &mut Stage, person: Person, ahead: SignedDuration) -> anyhow::Result<Timestamp> {
+    let (usual, pickups) = stage.office.import_habit(&stage.resident(person)?, stage.clock.now() + ahead).await?;
+    anyhow::ensure!(pickups > 0, "the platform makes nothing of the imported pickups");
+    Ok(usual)
 }
 
 async fn before(stage: &mut Stage, t1: Timestamp) -> anyhow::Result<()> {
@@ -44,19 +61,6 @@ async fn before(stage: &mut Stage, t1: Timestamp) -> anyhow::Result<()> {
     let evidence = format!("{} frames looked at {:.1} s before T1: no reminder", report.sent, seconds(looked_at, t1));
     stage.progress.say(format!("parcel A's resident passes {SOUTH_GATE}: {evidence}"));
     stage.claims.check(2, silent, evidence);
-    Ok(())
-}
-
-/// Gives the resident of parcel B a record of pickups a few seconds after what will be their T1.
-async fn usual_hour_of_b(stage: &mut Stage) -> anyhow::Result<()> {
-    let a = stage.parcel(Letter::A)?;
-    let deposited = instant("deposit_time of parcel A", a.deposit.as_ref().and_then(|a| a.deposit_time.as_ref()))?;
-    let t1 = instant("remind_from of parcel A", a.remind_from.as_ref())?.duration_since(deposited);
-    let at = stage.clock.now() + t1 + HABIT_AFTER_T1;
-    let (usual, pickups) = stage.office.import_habit(&stage.resident(WANG)?, at).await?;
-    stage.usual_hour_of_b = Some(usual);
-    stage.progress.say(format!("parcel B's resident usually comes at {usual}, known from {pickups} pickups"));
-    stage.claims.check(6, pickups > 0, format!("usual time {usual} from {pickups} imported pickups"));
     Ok(())
 }
 

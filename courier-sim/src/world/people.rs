@@ -4,8 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 
-use crate::picture::Picture;
-use crate::scene::{Head, Passage, compose};
+use crate::scene::{Passage, pass};
 use crate::server::{Consignment, Size};
 
 /// A resident as the property knows them.
@@ -133,9 +132,6 @@ impl Album {
 
     /// Somebody passes a gate: the person of a photograph in frames of a gate camera. Takes a while.
     pub fn passage(&self, name: &str, passage: &Passage) -> anyhow::Result<Vec<bytes::Bytes>> {
-        let photograph = self.photograph(name)?;
-        let is_png = photograph.starts_with(b"\x89PNG");
-        let picture = if is_png { Picture::from_png(&photograph)? } else { Picture::from_jpeg(&photograph)? };
-        compose(&picture, Head::of(name), passage)
+        pass(&self.find(name)?, passage)
     }
 }
