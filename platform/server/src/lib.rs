@@ -18,11 +18,21 @@ pub mod wiring;
 use std::{net::SocketAddr, path::Path};
 
 use anyhow::Context as _;
-use gatepost_process::{clock::SharedClock, shutdown::Shutdown};
+use gatepost_domain::{Timestamp, principal::Principal};
+use gatepost_process::{clock::SharedClock, ids::new_id, shutdown::Shutdown};
+use gatepost_storage::Store;
 use tokio::net::TcpListener;
 use tonic::transport::server::TcpIncoming;
 
 use crate::config::Config;
+
+/// Issues a key for `principal` and returns its secret.
+pub async fn issue_key(store: &Store, principal: Principal, now: Timestamp) -> anyhow::Result<String> {
+    let tx = store.write().await?;
+    let (_, secret) = auth::keys::issue(&tx, new_id(now), principal, now).await?;
+    tx.commit().await?;
+    Ok(secret)
+}
 
 /// Starts the whole platform and returns the address it listens on. It runs until `shutdown` drains.
 pub async fn run(

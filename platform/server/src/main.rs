@@ -8,9 +8,10 @@ use std::{
     time::Duration,
 };
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use gatepost_domain::principal::Principal;
 use gatepost_process::{
-    clock::SystemClock,
+    clock::{Clock as _, SystemClock},
     config::load,
     metrics_http,
     shutdown::Shutdown,
@@ -35,6 +36,8 @@ enum Command {
     Serve(ServeArgs),
     /// Brings the database's schema up to date and ends.
     Migrate(SettingsArgs),
+    /// Issues a key straight into the database and prints it, for when no administrator's key is at hand.
+    IssueKey(IssueKeyArgs),
     /// The property's staff: communities, residents, couriers and keys.
     Admin(admin::AdminArgs),
 }
@@ -47,6 +50,21 @@ struct SettingsArgs {
     /// Where the database and the first keys are.
     #[arg(long, env = "GATEPOST_DATA_DIR", default_value = "gatepost-data")]
     data_dir: PathBuf,
+}
+
+#[derive(Args)]
+struct IssueKeyArgs {
+    #[command(flatten)]
+    settings: SettingsArgs,
+    /// Whose key.
+    #[arg(value_enum)]
+    bearer: Bearer,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Bearer {
+    Administrator,
+    Worker,
 }
 
 #[derive(Args)]
@@ -69,6 +87,7 @@ async fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Serve(args) => serve(args).await,
         Command::Migrate(args) => migrate(args).await,
+        Command::IssueKey(args) => issue_key(args).await,
         Command::Admin(args) => admin::run(args).await,
     };
     match outcome {
@@ -122,5 +141,16 @@ async fn migrate(args: SettingsArgs) -> anyhow::Result<()> {
     let config = settings(&args)?;
     wiring::store(&config, &args.data_dir).await?;
     println!("the schema is up to date");
+    Ok(())
+}
+
+async fn issue_key(args: IssueKeyArgs) -> anyhow::Result<()> {
+    let config = settings(&args.settings)?;
+    let store = wiring::store(&config, &args.settings.data_dir).await?;
+    let principal = match args.bearer {
+        Bearer::Administrator => Principal::Administrator,
+        Bearer::Worker => Principal::Worker,
+    };
+    println!("{}", gatepost_server::issue_key(&store, principal, SystemClock.now()).await?);
     Ok(())
 }

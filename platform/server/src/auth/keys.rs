@@ -67,11 +67,15 @@ pub async fn principal(platform: &Platform, secret: &str) -> Result<Principal, P
 
 /// On the first start, issues a key for an administrator and one for a worker and writes them beside the database. The
 /// file comes first and the row follows, at the next start if this one dies in between: a file is never left with a
-/// secret that nobody knows, and a secret is never issued that nobody was told.
+/// secret that nobody knows, and a secret is never issued that nobody was told. Without a file, none is issued where a
+/// key of the kind is in force: a container's empty data folder must not make a new administrator at every start.
 pub async fn issue_first(platform: &Platform, data_dir: &Path) -> anyhow::Result<()> {
     for (file, principal) in [("admin.key", Principal::Administrator), ("worker.key", Principal::Worker)] {
         let path = data_dir.join(file);
         if !path.exists() {
+            if in_force(&platform.store.read().await?, &principal).await? {
+                continue;
+            }
             write_secret(&path, &new_secret())?;
             tracing::info!(file = %path.display(), "key written, keep it secret");
         }
@@ -88,6 +92,22 @@ pub async fn issue_first(platform: &Platform, data_dir: &Path) -> anyhow::Result
         }
     }
     Ok(())
+}
+
+/// Whether a key of this principal is known and not revoked.
+async fn in_force(tx: &Tx, principal: &Principal) -> Result<bool, Problem> {
+    const PAGE: u64 = 500;
+    let mut after = None;
+    loop {
+        let keys = tx.keys(after, PAGE).await?;
+        if keys.iter().any(|key| key.principal == *principal && key.revoked_at.is_none()) {
+            return Ok(true);
+        }
+        match keys.last() {
+            Some(last) if keys.len() as u64 == PAGE => after = Some(last.id),
+            _ => return Ok(false),
+        }
+    }
 }
 
 /// Writes the whole file or none: it gets its name once it is on the disk.
