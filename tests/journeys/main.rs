@@ -18,8 +18,11 @@ macro_rules! on_both_stacks {
     };
 }
 
+mod claims;
 mod consent;
+mod door_delivery;
 mod events;
+mod permissions;
 mod pickup;
 mod placement;
 mod policy;
@@ -27,3 +30,4 @@ mod recall;
 mod reminder;
 mod requests;
 mod usual_hour;
+mod webhooks;

@@ -40,7 +40,10 @@ async fn the_answer_says_which_layer_decided() {
     assert_eq!((decided("remind_after"), decided("recall_after")), ("community", "courier"));
     assert_eq!((decided("usual_minute"), answer.decided_by.len()), ("default", 9));
     let others = administrator.policy(COMMUNITY, "").await.unwrap();
-    assert_eq!((others.policy.unwrap().recall_after, &*others.decided_by["recall_after"]), (waits_of(0, 100).1, "tenant"));
+    assert_eq!(
+        (others.policy.unwrap().recall_after, &*others.decided_by["recall_after"]),
+        (waits_of(0, 100).1, "tenant")
+    );
     administrator.set_policy(community(), WaitingPolicy::default()).await.expect("an unset field inherits again");
     assert_eq!(administrator.policy(COMMUNITY, "").await.unwrap().policy.unwrap().remind_after, waits_of(10, 0).0);
 }

@@ -12,7 +12,11 @@ use tonic::Code;
 
 const WAITS: &str = "您有包裹待取 · A parcel is waiting for you";
 
-on_both_stacks!(one_passage_after_t1_is_one_reminder, a_smart_camera_reports_whom_it_saw, only_who_is_due_is_looked_for);
+on_both_stacks!(
+    one_passage_after_t1_is_one_reminder,
+    a_smart_camera_reports_whom_it_saw,
+    only_who_is_due_is_looked_for
+);
 
 /// A dozen frames of somebody.
 async fn passes(camera: &mut Camera, words: &str) -> Vec<String> {

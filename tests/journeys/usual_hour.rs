@@ -82,10 +82,8 @@ async fn the_hour_on_the_wall_stays_when_summer_time_ends() {
 async fn two_communities_keep_their_own_time() {
     let world = World::new().await;
     let administrator = world.administrator();
-    let topology = Topology {
-        buildings: vec![Building { id: "b".to_owned(), name: "Haus".to_owned() }],
-        ..Topology::default()
-    };
+    let topology =
+        Topology { buildings: vec![Building { id: "b".to_owned(), name: "Haus".to_owned() }], ..Topology::default() };
     let berlin = Community {
         id: "linden".to_owned(),
         display_name: "Linden".to_owned(),
