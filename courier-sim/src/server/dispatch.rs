@@ -82,7 +82,9 @@ impl Dispatch {
     /// Saves the book, so that what is acknowledged next is never forgotten.
     pub fn save(&self) -> anyhow::Result<()> {
         let Some(path) = &self.saved_at else { return Ok(()) };
-        let text = serde_json::to_vec(&*self.book())?;
+        // Under the lock: two saves must not share the file beside, nor an older book replace a newer one.
+        let book = self.book();
+        let text = serde_json::to_vec(&*book)?;
         // Written beside and moved over: a crash leaves the old book or the new one, never half of one.
         let fresh = path.with_extension("new");
         let written = std::fs::File::create(&fresh).and_then(|mut file| {
@@ -97,5 +99,36 @@ impl Dispatch {
     fn tell(&self, terminal_id: &str, message: Message) {
         // Nobody listening is no failure: a terminal is told again when it subscribes.
         let _ = self.live.send((terminal_id.to_owned(), StreamInstructionsResponse { message: Some(message) }));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn saves_at_the_same_time_leave_the_newest_book() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state.json");
+        let dispatch = Dispatch::open(Routes::default(), Some(path.clone())).unwrap();
+        std::thread::scope(|scope| {
+            for sequence in 1..=16 {
+                let dispatch = dispatch.clone();
+                scope.spawn(move || {
+                    dispatch.book().handled_up_to(sequence);
+                    dispatch.save().unwrap();
+                });
+            }
+        });
+        let again = Dispatch::open(Routes::default(), Some(path)).unwrap();
+        assert_eq!(again.book().handled(), 16);
+    }
+
+    #[test]
+    fn a_file_that_is_no_book_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state.json");
+        std::fs::write(&path, "nonsense").unwrap();
+        assert!(Dispatch::open(Routes::default(), Some(path)).is_err());
     }
 }
