@@ -13,27 +13,36 @@ use crate::platform::Platform;
 
 const LOOK_EVERY: SignedDuration = SignedDuration::from_secs(5);
 
-/// Keeps the health of the whole server ("") and of each public service current. Gates are only served while a vision
-/// worker is connected.
+/// The whole server ("") and each public service.
+const SERVICES: [&str; 4] =
+    ["", ParcelServiceServer::<()>::NAME, EventServiceServer::<()>::NAME, GateServiceServer::<()>::NAME];
+
+/// Looks once, so that whoever can ask is told the truth. Gates are only served while a vision worker is connected.
+pub async fn look(platform: &Platform, reporter: &HealthReporter) {
+    let database = platform.store.check().await;
+    if let Err(error) = &database {
+        tracing::error!(%error, "not serving: the database does not answer");
+    }
+    let gates = database.is_ok() && platform.hub.workers() > 0;
+    for service in SERVICES {
+        let good = if service == GateServiceServer::<()>::NAME { gates } else { database.is_ok() };
+        let status = if good { ServingStatus::Serving } else { ServingStatus::NotServing };
+        reporter.set_service_status(service, status).await;
+    }
+}
+
+/// Keeps the health current until the server drains.
 pub async fn watch(platform: Platform, reporter: HealthReporter, draining: CancellationToken) {
     loop {
-        let database = platform.store.check().await;
-        if let Err(error) = &database {
-            tracing::error!(%error, "not serving: the database does not answer");
-        }
-        let serving = |good: bool| if good { ServingStatus::Serving } else { ServingStatus::NotServing };
-        let good = database.is_ok() && !draining.is_cancelled();
-        let gates = good && platform.hub.workers() > 0;
-        reporter.set_service_status("", serving(good)).await;
-        reporter.set_service_status(ParcelServiceServer::<()>::NAME, serving(good)).await;
-        reporter.set_service_status(EventServiceServer::<()>::NAME, serving(good)).await;
-        reporter.set_service_status(GateServiceServer::<()>::NAME, serving(gates)).await;
-        if draining.is_cancelled() {
-            return;
-        }
         tokio::select! {
-            () = draining.cancelled() => {}
+            () = draining.cancelled() => break,
             () = platform.clock.sleep_until(platform.now() + LOOK_EVERY) => {}
         }
+        look(&platform, &reporter).await;
+    }
+    for service in SERVICES {
+        reporter.set_service_status(service, ServingStatus::NotServing).await;
+        // Ends the streams of those who watch: they would hold up the drain for ever.
+        reporter.clone().clear_service_status(service).await;
     }
 }

@@ -78,7 +78,7 @@ impl Residents {
         found: &Found,
     ) -> Result<v1::EnrolFaceResponse, Problem> {
         let mutation = match self.0.begin(caller, "EnrolFace", &request.request_id, request).await? {
-            ControlFlow::Break(answer) => return Ok(answer),
+            ControlFlow::Break(answer) => return self.0.repeat_personal(answer).await,
             ControlFlow::Continue(mutation) => mutation,
         };
         let Mutation { tx, now, .. } = &mutation;
@@ -102,7 +102,7 @@ impl Residents {
             score: found.score,
             face_width: found.face_width,
         };
-        self.0.commit(mutation, answer, &[]).await
+        self.0.commit_personal(mutation, answer).await
     }
 
     pub(super) async fn delete_faces(
@@ -111,14 +111,14 @@ impl Residents {
         request: &v1::DeleteFacesRequest,
     ) -> Result<v1::DeleteFacesResponse, Problem> {
         let mutation = match self.0.begin(caller, "DeleteFaces", &request.request_id, request).await? {
-            ControlFlow::Break(answer) => return Ok(answer),
+            ControlFlow::Break(answer) => return self.0.repeat_personal(answer).await,
             ControlFlow::Continue(mutation) => mutation,
         };
         let before = resident(&mutation.tx, &request.resident_id).await?;
         mutation.tx.delete_templates(before.id).await?;
         let after = resident(&mutation.tx, &request.resident_id).await?;
         let answer = v1::DeleteFacesResponse { resident: Some(wire::resident_to_proto(&after)) };
-        self.0.commit(mutation, answer, &[]).await
+        self.0.commit_personal(mutation, answer).await
     }
 }
 

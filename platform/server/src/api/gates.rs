@@ -184,7 +184,12 @@ impl Session {
                             }
                         }
                     },
-                    Some(Err(_)) | None => open = false,
+                    // A frame over the limit of the wire, or the camera's connection broke: if it is there, it is told.
+                    Some(Err(status)) => {
+                        let _ = self.answers.send(Err(status)).await;
+                        open = false;
+                    }
+                    None => open = false,
                 },
             }
         }

@@ -8,6 +8,7 @@ mod faces;
 mod gates;
 mod page;
 mod parcels;
+mod personal;
 mod residents;
 mod residents_service;
 pub mod status;
@@ -88,6 +89,7 @@ async fn services(platform: &Platform, draining: &CancellationToken) -> anyhow::
     routes = routes.add_service(events).add_service(communities).add_service(residents);
     routes = routes.add_service(couriers).add_service(gates).add_service(vision);
     let (reporter, health) = tonic_health::server::health_reporter();
+    crate::health::look(platform, &reporter).await;
     tokio::spawn(crate::health::watch(platform.clone(), reporter, draining()));
     // The vision package is ours alone and may move; reflection shows the public one.
     let reflection = |names: tonic_reflection::server::Builder<'static>| {

@@ -33,6 +33,9 @@ use crate::{
 /// The service.
 pub struct Parcels(pub Platform);
 
+/// Characters of a tracking number.
+const NUMBER_MAX: usize = 100;
+
 type Answer<T> = Result<Response<T>, Status>;
 
 /// The courier behind a call.
@@ -135,7 +138,7 @@ impl Parcels {
             id: ParcelId(self.0.new_id()),
             courier: courier.clone(),
             community: convert::id(&request.community_id, "community_id")?,
-            tracking_number: convert::required(&request.tracking_number, "tracking_number", 100)?,
+            tracking_number: convert::required(&request.tracking_number, "tracking_number", NUMBER_MAX)?,
             size: wire::size(request.size, "size")?,
             deposit_consent: wire::deposit_consent(request.deposit_consent)?,
             announced_at: now,
@@ -180,7 +183,10 @@ impl Parcels {
         match convert::present(request.key, "key")? {
             Key::ParcelId(id) => own(&tx, courier, &id).await,
             Key::TrackingNumber(number) => {
-                tx.parcel_by_tracking_number(courier, number.trim()).await?.ok_or(Problem::NotFound(Missing::Parcel))
+                let missing = || Problem::NotFound(Missing::Parcel);
+                // What cannot be announced is not asked of the database, which may not even take it for a text.
+                let number = convert::required(&number, "tracking_number", NUMBER_MAX).map_err(|_| missing())?;
+                tx.parcel_by_tracking_number(courier, &number).await?.ok_or_else(missing)
             }
         }
     }

@@ -41,13 +41,13 @@ impl Residents {
         let id = ResidentId(self.0.new_id());
         let resident = wire::resident(id, convert::present(request.resident.clone(), "resident")?)?;
         let mutation = match self.0.begin(caller, "CreateResident", &request.request_id, request).await? {
-            ControlFlow::Break(answer) => return Ok(answer),
+            ControlFlow::Break(answer) => return self.0.repeat_personal(answer).await,
             ControlFlow::Continue(mutation) => mutation,
         };
         check_home(&mutation.tx, &resident).await?;
         mutation.tx.insert_resident(&resident).await.map_err(taken)?;
         let answer = v1::CreateResidentResponse { resident: Some(wire::resident_to_proto(&resident)) };
-        self.0.commit(mutation, answer, &[]).await
+        self.0.commit_personal(mutation, answer).await
     }
 
     pub(super) async fn update(
@@ -57,7 +57,7 @@ impl Residents {
     ) -> Result<v1::UpdateResidentResponse, Problem> {
         let wanted = convert::present(request.resident.clone(), "resident")?;
         let mutation = match self.0.begin(caller, "UpdateResident", &request.request_id, request).await? {
-            ControlFlow::Break(answer) => return Ok(answer),
+            ControlFlow::Break(answer) => return self.0.repeat_personal(answer).await,
             ControlFlow::Continue(mutation) => mutation,
         };
         let present = resident(&mutation.tx, &wanted.id).await?;
@@ -79,7 +79,7 @@ impl Residents {
         mutation.tx.update_resident(&changed).await.map_err(taken)?;
         let changed = resident(&mutation.tx, &wanted.id).await?;
         let answer = v1::UpdateResidentResponse { resident: Some(wire::resident_to_proto(&changed)) };
-        self.0.commit(mutation, answer, &[]).await
+        self.0.commit_personal(mutation, answer).await
     }
 
     pub(super) async fn get(&self, id: &str) -> Result<v1::Resident, Problem> {
@@ -128,14 +128,14 @@ impl Residents {
         let purpose = wire::purpose(request.purpose)?;
         let notice = convert::required(&request.notice, "notice", 200)?;
         let mutation = match self.0.begin(caller, "GrantConsent", &request.request_id, request).await? {
-            ControlFlow::Break(answer) => return Ok(answer),
+            ControlFlow::Break(answer) => return self.0.repeat_personal(answer).await,
             ControlFlow::Continue(mutation) => mutation,
         };
         let before = resident(&mutation.tx, &request.resident_id).await?;
         mutation.tx.grant_consent(before.id, purpose, &notice, mutation.now).await?;
         let after = resident(&mutation.tx, &request.resident_id).await?;
         let answer = v1::GrantConsentResponse { resident: Some(wire::resident_to_proto(&after)) };
-        self.0.commit(mutation, answer, &[]).await
+        self.0.commit_personal(mutation, answer).await
     }
 
     pub(super) async fn withdraw(
@@ -145,7 +145,7 @@ impl Residents {
     ) -> Result<v1::WithdrawConsentResponse, Problem> {
         let purpose = wire::purpose(request.purpose)?;
         let mutation = match self.0.begin(caller, "WithdrawConsent", &request.request_id, request).await? {
-            ControlFlow::Break(answer) => return Ok(answer),
+            ControlFlow::Break(answer) => return self.0.repeat_personal(answer).await,
             ControlFlow::Continue(mutation) => mutation,
         };
         let before = resident(&mutation.tx, &request.resident_id).await?;
@@ -155,7 +155,7 @@ impl Residents {
         }
         let after = resident(&mutation.tx, &request.resident_id).await?;
         let answer = v1::WithdrawConsentResponse { resident: Some(wire::resident_to_proto(&after)) };
-        self.0.commit(mutation, answer, &[]).await
+        self.0.commit_personal(mutation, answer).await
     }
 
     pub(super) async fn import_pickups(
