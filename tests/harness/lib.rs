@@ -1,5 +1,8 @@
 //! The world the journeys are tested in.
 
 pub mod clients;
+pub mod collector;
+pub mod live;
+pub mod processes;
 pub mod services;
 pub mod world;

@@ -18,16 +18,20 @@ macro_rules! on_both_stacks {
     };
 }
 
+mod bad_input;
 mod claims;
 mod consent;
+mod crash;
 mod door_delivery;
 mod events;
 mod permissions;
 mod pickup;
 mod placement;
 mod policy;
+mod privacy;
 mod recall;
 mod reminder;
 mod requests;
+mod telemetry;
 mod usual_hour;
 mod webhooks;

@@ -95,6 +95,12 @@ impl Camera {
         while soon("the end of the camera's stream", self.answers.message()).await.ok().flatten().is_some() {}
     }
 
+    /// Reads the platform's side to its end, and tells how that came.
+    pub async fn end(mut self) -> Answer<()> {
+        while soon("the end of the camera's stream", self.answers.message()).await?.is_some() {}
+        Ok(())
+    }
+
     /// A smart camera has recognised somebody by itself.
     pub async fn report_person(&self, reference: &str) -> Answer<ReportPersonResponse> {
         self.report_person_as(ReportPersonRequest {

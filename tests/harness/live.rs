@@ -1,0 +1,256 @@
+//! The real programs at work together: `gatepost serve` and `gatepost-vision` as processes, on the real clock, with a
+//! community that has room for many parcels and a policy counted in seconds.
+
+use std::{net::SocketAddr, path::Path};
+
+use bytes::Bytes;
+use gatepost_process::clock::{Clock as _, SystemClock};
+use gatepost_proto::v1::{
+    self, ConsentPurpose, CreateCommunityRequest, StreamFramesRequest, WaitingPolicy,
+    gate_service_client::GateServiceClient, policy_layer::Layer, principal, stream_frames_response::Message,
+};
+use jiff::{SignedDuration, Timestamp, tz::TimeZone};
+use tempfile::TempDir;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    sync::mpsc,
+};
+use tokio_stream::wrappers::ReceiverStream;
+
+use crate::{
+    clients::{Administrator, Courier, Key, Line, Resident, Seen, answer, duration_to_wire, new_request_id, to_wire},
+    processes::{Ended, Process, Said, address},
+    world::{COMMUNITY, NORTH_GATE, TIME_ZONE, soon, standard_community},
+};
+
+/// Small compartments of the one locker that is added for crowds.
+const ROOMS: usize = 60;
+/// The real worker takes a frame in well under this.
+const BETWEEN_FRAMES: SignedDuration = SignedDuration::from_millis(120);
+
+/// A platform as a process. It ends when this is dropped.
+pub struct Live {
+    gatepost: Process,
+    settings: Vec<(String, String)>,
+    metrics: SocketAddr,
+    address: SocketAddr,
+    line: Line,
+    said: Vec<Said>,
+    data_dir: TempDir,
+}
+
+impl Live {
+    /// Starts `gatepost serve` with settings as its environment has them, on free ports and a folder of its own.
+    pub async fn serve(settings: &[(&str, &str)]) -> Live {
+        let data_dir = tempfile::tempdir().expect("a temporary folder");
+        let settings: Vec<_> = settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        let (gatepost, address, metrics) = start(data_dir.path(), &settings).await;
+        let (line, said) = (Line::default(), vec![gatepost.said().clone()]);
+        line.connect(address);
+        Live { gatepost, settings, metrics, address, line, said, data_dir }
+    }
+
+    /// Starts it again on the same folder with the same settings. Everybody is connected to it.
+    pub async fn serve_again(&mut self) {
+        (self.gatepost, self.address, self.metrics) = start(self.data_dir.path(), &self.settings).await;
+        self.said.push(self.gatepost.said().clone());
+        self.line.connect(self.address);
+    }
+
+    /// SIGKILL.
+    pub async fn kill(&mut self) {
+        self.gatepost.kill().await;
+    }
+
+    /// SIGTERM; does not wait.
+    pub async fn terminate(&self) {
+        self.gatepost.terminate().await;
+    }
+
+    /// Waits for the end of the process.
+    pub async fn ended(&mut self) -> Ended {
+        self.gatepost.ended().await
+    }
+
+    /// The way to the platform as it runs now.
+    pub fn line(&self) -> &Line {
+        &self.line
+    }
+
+    /// The address of the platform as it runs now.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// The address of its metrics.
+    pub fn metrics(&self) -> SocketAddr {
+        self.metrics
+    }
+
+    /// The folder of the database and of the first keys.
+    pub fn data_dir(&self) -> &Path {
+        self.data_dir.path()
+    }
+
+    /// Everything the platform has said, in all its lives.
+    pub fn log(&self) -> String {
+        self.said.iter().map(Said::text).collect::<Vec<_>>().join("\n")
+    }
+
+    /// The property's admin tooling.
+    pub fn administrator(&self) -> Administrator {
+        Administrator::new(self.line.clone(), self.key("admin.key"))
+    }
+
+    /// The key of the vision workers.
+    pub fn worker_key(&self) -> Key {
+        self.key("worker.key")
+    }
+
+    fn key(&self, name: &str) -> Key {
+        Key::new(std::fs::read_to_string(self.data_dir.path().join(name)).expect("a key").trim())
+    }
+
+    /// Imports the standard community, without its residents and with room for a crowd, under this policy.
+    pub async fn community(&self, policy: WaitingPolicy) {
+        let mut community = standard_community();
+        let topology = community.topology.as_mut().expect("the standard community has one");
+        let room = |number| v1::Compartment { id: format!("R{number:02}"), size: v1::ParcelSize::Small.into() };
+        topology.lockers[0].compartments.extend((1..=ROOMS).map(room));
+        let request = CreateCommunityRequest { request_id: new_request_id(), community: Some(community) };
+        let administrator = self.administrator();
+        administrator.communities().create_community(request).await.expect("the community is created");
+        administrator.set_policy(Layer::CommunityId(COMMUNITY.to_owned()), policy).await.expect("the policy is set");
+    }
+
+    /// Adds a resident who agrees to lockers.
+    pub async fn resident(&self, name: &str, phone: &str, email: &str) -> Resident {
+        let administrator = self.administrator();
+        let resident = v1::Resident {
+            community_id: COMMUNITY.to_owned(),
+            name: name.to_owned(),
+            phone: phone.to_owned(),
+            email: email.to_owned(),
+            building_id: "building-3".to_owned(),
+            unit: "802".to_owned(),
+            ..Default::default()
+        };
+        let id = administrator.add_resident(resident).await.expect("the resident is added").id;
+        let resident = Resident {
+            administrator,
+            id,
+            name: name.to_owned(),
+            phone: phone.to_owned(),
+            building: "3号楼".to_owned(),
+            unit: "802".to_owned(),
+            person_reference: String::new(),
+        };
+        resident.consent(ConsentPurpose::LockerDeposit).await;
+        resident
+    }
+
+    /// Registers a courier.
+    pub async fn courier(&self, id: &str) -> Courier {
+        let administrator = self.administrator();
+        administrator.add_courier(id).await.expect("the courier is registered");
+        let who = principal::Principal::CourierId(id.to_owned());
+        let (_, key) = administrator.issue_key(who).await.expect("the key is issued");
+        Courier::new(id, self.line.clone(), key)
+    }
+
+    /// A key for a camera at the north gate.
+    pub async fn camera_key(&self) -> Key {
+        let camera = principal::GateCamera { community_id: COMMUNITY.to_owned(), gate_id: NORTH_GATE.to_owned() };
+        let issued = self.administrator().issue_key(principal::Principal::Camera(camera)).await;
+        issued.expect("the key is issued").1
+    }
+
+    /// The rpcs of a camera.
+    pub fn gates(&self, key: &Key) -> GateServiceClient<crate::clients::Authorised> {
+        GateServiceClient::new(self.line.authorised(key))
+    }
+
+    /// A camera at the north gate sees these frames, each after the platform has answered the one before, on a
+    /// stream of its own.
+    pub async fn pass(&self, key: &Key, frames: &[Bytes]) -> Seen {
+        let (sender, outgoing) = mpsc::channel(4);
+        let stream = self.gates(key).stream_frames(ReceiverStream::new(outgoing)).await;
+        let mut answers = answer(stream).expect("the stream opens");
+        let first = soon("the first credit", answers.message()).await.expect("the stream is open");
+        assert!(matches!(first.and_then(|first| first.message), Some(Message::Credit(_))), "credit comes first");
+        let mut seen = Seen::default();
+        for (number, jpeg) in frames.iter().enumerate() {
+            let now = SystemClock.now();
+            let (sequence, capture_time) = (number as i64, Some(to_wire(now)));
+            let frame = StreamFramesRequest { sequence, capture_time, jpeg: jpeg.clone() };
+            sender.send(frame).await.expect("the stream is open");
+            loop {
+                let message = soon("the answer to a frame", answers.message()).await.expect("the stream is open");
+                match message.and_then(|message| message.message).expect("the stream is open") {
+                    Message::Credit(_) => break,
+                    Message::Display(display) => seen.displays.push(display),
+                    Message::Refused(refused) => seen.refused.push(refused.reason()),
+                    Message::Drain(_) => panic!("the platform drains"),
+                }
+            }
+            SystemClock.sleep_until(now + BETWEEN_FRAMES).await;
+        }
+        seen
+    }
+
+    /// Starts the real worker as a process; returns once the platform has welcomed it.
+    pub async fn worker(&self, settings: &[(&str, &str)]) -> Process {
+        let key = self.data_dir.path().join("worker.key");
+        let (url, key) = (self.url(), key.display().to_string());
+        let arguments = ["run", "--platform", &url, "--key-file", &key, "--name", "eye"];
+        let mut worker = Process::start("gatepost-vision", &arguments, settings);
+        worker.says("welcomed by the platform").await.expect("the worker works");
+        worker
+    }
+
+    /// What the metrics port answers to a path: status and text.
+    pub async fn http(&self, path: &str) -> (u16, String) {
+        let mut stream = TcpStream::connect(self.metrics).await.expect("the port answers");
+        let request = format!("GET {path} HTTP/1.1\r\nHost: gatepost\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.expect("the port listens");
+        let mut answer = String::new();
+        soon("an answer to HTTP", stream.read_to_string(&mut answer)).await.expect("a text");
+        let (head, text) = answer.split_once("\r\n\r\n").expect("a head");
+        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
+        (status.expect("a status"), text.to_owned())
+    }
+}
+
+/// T1 and T2 in milliseconds, one reminder at most, at any hour. The usual hour is half a day away, so that nothing
+/// but a gate, or the lack of time before T2, reminds.
+pub fn quick_policy(remind_after: i64, recall_after: i64) -> WaitingPolicy {
+    let span = |milliseconds| Some(duration_to_wire(SignedDuration::from_millis(milliseconds)));
+    let zone = TimeZone::get(TIME_ZONE).expect("a time zone");
+    let now = SystemClock.now().to_zoned(zone);
+    let minute = i32::from(now.hour()) * 60 + i32::from(now.minute());
+    WaitingPolicy {
+        remind_after: span(remind_after),
+        recall_after: span(recall_after),
+        reminders_max: Some(1),
+        quiet_from_minute: Some(0),
+        quiet_to_minute: Some(0),
+        usual_minute: Some((minute + 12 * 60) % (24 * 60)),
+        ..WaitingPolicy::default()
+    }
+}
+
+/// The time on the wall.
+pub fn now() -> Timestamp {
+    SystemClock.now()
+}
+
+async fn start(data_dir: &Path, settings: &[(String, String)]) -> (Process, SocketAddr, SocketAddr) {
+    let folder = data_dir.display().to_string();
+    let arguments = ["serve", "--data-dir", &folder, "--listen", "127.0.0.1:0", "--metrics", "127.0.0.1:0"];
+    let environment: Vec<_> = settings.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+    let mut gatepost = Process::start("gatepost", &arguments, &environment);
+    let metrics = gatepost.says("metrics on ").await.expect("the platform starts");
+    let listening = gatepost.says("listening on ").await.expect("the platform starts");
+    (gatepost, address(&listening), address(&metrics))
+}

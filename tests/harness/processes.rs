@@ -1,0 +1,174 @@
+//! The real programs as child processes: started with settings of the test's own, listened to line by line, signalled
+//! and killed. They end with the value that holds them.
+
+use std::{
+    ffi::OsString,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::{ExitStatus, Stdio},
+    sync::{Arc, Mutex, PoisonError},
+    time::SystemTime,
+};
+
+use tokio::{
+    io::{AsyncBufReadExt as _, AsyncRead, BufReader},
+    process::{Child, Command},
+    sync::watch,
+    task::JoinHandle,
+};
+
+use crate::world::soon;
+
+/// The process's environment is not the tests': only these pass, and what a test sets.
+const INHERITED: [&str; 6] =
+    ["PATH", "HOME", "TMPDIR", "GATEPOST_CACHE_DIR", "GATEPOST_MODEL_DIR", "LLVM_PROFILE_FILE"];
+
+/// A running program and everything it has said.
+#[derive(Debug)]
+pub struct Process {
+    name: &'static str,
+    child: Child,
+    said: Said,
+    listening: [Option<JoinHandle<()>>; 2],
+}
+
+/// What a program wrote to its outputs; kept after its end.
+#[derive(Debug, Clone, Default)]
+pub struct Said {
+    lines: Arc<Mutex<Vec<String>>>,
+    count: watch::Sender<usize>,
+}
+
+/// How a program ended before it was asked to.
+#[derive(Debug)]
+pub struct Ended {
+    /// The exit code; none after a signal.
+    pub code: Option<i32>,
+    /// Both outputs.
+    pub said: String,
+}
+
+/// A program of this workspace, built beside the tests. Refused when a source is newer than the program: the tests
+/// would be about yesterday's.
+fn program(name: &str) -> PathBuf {
+    let tests = std::env::current_exe().expect("this is a bug: the tests have a path");
+    let folder = tests.parent().and_then(Path::parent).expect("this is a bug: the tests lie in target/PROFILE/deps");
+    let program = folder.join(name);
+    let built = modified(&program).unwrap_or_else(|| panic!("{name} was not built: cargo build --workspace --bins"));
+    let sources = std::fs::read_to_string(folder.join(format!("{name}.d"))).unwrap_or_default();
+    let sources = sources.split_once(": ").map_or("", |(_, sources)| sources);
+    for source in sources.split_whitespace() {
+        let newer = modified(Path::new(source)).is_some_and(|changed| changed > built);
+        assert!(!newer, "{source} is newer than {name}: cargo build --workspace --bins");
+    }
+    program
+}
+
+fn modified(path: &Path) -> Option<SystemTime> {
+    path.metadata().ok()?.modified().ok()
+}
+
+impl Process {
+    /// Starts a program of this workspace.
+    pub fn start(name: &'static str, arguments: &[&str], environment: &[(&str, &str)]) -> Process {
+        let inherited = INHERITED.iter().filter_map(|name| Some((*name, std::env::var_os(name)?)));
+        let mut child = Command::new(program(name))
+            .args(arguments)
+            .env_clear()
+            .envs(inherited.collect::<Vec<(&str, OsString)>>())
+            .envs(environment.iter().copied())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap_or_else(|error| panic!("{name} did not start: {error}"));
+        let said = Said::default();
+        let outputs = said.listen(child.stdout.take().expect("this is a bug: the output was piped"));
+        let errors = said.listen(child.stderr.take().expect("this is a bug: the output was piped"));
+        Process { name, child, said, listening: [Some(outputs), Some(errors)] }
+    }
+
+    /// What the program says; outlives it.
+    pub fn said(&self) -> &Said {
+        &self.said
+    }
+
+    /// The rest of the first line that has these words, or how the program ended before it said them.
+    pub async fn says(&mut self, words: &str) -> Result<String, Ended> {
+        let (said, name) = (self.said.clone(), self.name);
+        let what = format!("{name} saying {words:?}");
+        let heard = tokio::select! {
+            biased;
+            rest = said.rest_of_line(words) => Some(rest),
+            _ = self.child.wait() => None,
+            () = soon(&what, std::future::pending()) => None,
+        };
+        match heard {
+            Some(rest) => Ok(rest),
+            None => Err(self.ended().await),
+        }
+    }
+
+    /// Waits for the end.
+    pub async fn ended(&mut self) -> Ended {
+        let status: ExitStatus =
+            soon(&format!("the end of {}", self.name), self.child.wait()).await.expect("a child of ours");
+        for listening in self.listening.iter_mut().filter_map(Option::take) {
+            soon("the end of its output", listening).await.expect("listening does not panic");
+        }
+        Ended { code: status.code(), said: self.said.text() }
+    }
+
+    /// Asks the program to end.
+    pub async fn terminate(&self) {
+        let id = self.child.id().expect("the program runs").to_string();
+        let sent = Command::new("kill").args(["-TERM", &id]).status().await.expect("kill is installed");
+        assert!(sent.success(), "{} was gone already", self.name);
+    }
+
+    /// Ends the program wherever it stands.
+    pub async fn kill(&mut self) {
+        self.child.kill().await.expect("a child of ours");
+    }
+}
+
+impl Said {
+    fn listen(&self, output: impl AsyncRead + Unpin + Send + 'static) -> JoinHandle<()> {
+        let said = self.clone();
+        tokio::spawn(async move {
+            let mut lines = BufReader::new(output).lines();
+            while let Ok(Some(line)) = lines.next_line().await {
+                said.lines.lock().unwrap_or_else(PoisonError::into_inner).push(line);
+                said.count.send_modify(|count| *count += 1);
+            }
+        })
+    }
+
+    async fn rest_of_line(&self, words: &str) -> String {
+        let mut count = self.count.subscribe();
+        loop {
+            count.mark_unchanged();
+            let found = self.lines.lock().unwrap_or_else(PoisonError::into_inner).iter().find_map(|line| {
+                let (_, rest) = line.split_once(words)?;
+                Some(rest.trim().to_owned())
+            });
+            if let Some(rest) = found {
+                return rest;
+            }
+            // The sender is ours, so the channel cannot close while we wait.
+            let _ = count.changed().await;
+        }
+    }
+
+    /// Everything so far.
+    pub fn text(&self) -> String {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner).join("\n")
+    }
+}
+
+/// An address out of what a program says of itself.
+pub(crate) fn address(text: &str) -> SocketAddr {
+    let text = text.trim_start_matches("http://").trim_end_matches("/metrics");
+    text.parse().unwrap_or_else(|_| panic!("{text} is not an address"))
+}

@@ -1,0 +1,5 @@
+//! The real program, ended in the middle of everything: what was acknowledged is kept, and nothing happens twice.
+
+mod drain;
+mod reminder;
+mod workload;

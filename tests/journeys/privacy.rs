@@ -1,0 +1,213 @@
+//! After a whole journey with a resident and a stranger at the gate: who appears where. Names, phones and addresses
+//! stand in the roster's and the unresolved labels' columns, and nowhere else. A stranger's face and everybody's
+//! pictures are nowhere at all.
+
+use std::{collections::BTreeSet, path::Path};
+
+use bytes::Bytes;
+use gatepost_proto::v1::{EventKind, Recipient};
+use gatepost_tests::{
+    clients::{Courier, Label, Light, Resident, WEBHOOK_SECRET, WebhookReceiver, passage, photograph},
+    collector::Collector,
+    live::{Live, quick_policy},
+};
+use gatepost_vision::{Pipeline, cli::DeviceChoice, model::card::default_folder};
+use sea_orm::{ConnectionTrait as _, Database, DbBackend, Statement};
+
+const HOUR: i64 = 3_600_000;
+const NAME: &str = "欧阳晓燕";
+const PHONE: &str = "13877665544";
+const EMAIL: &str = "ouyang.xiaoyan@example.org";
+/// On a label that nobody's home fits.
+const UNKNOWN_NAME: &str = "司马无名";
+const UNKNOWN_PHONE: &str = "13955443322";
+const UNKNOWN_ADDRESS: &str = "莲花苑隔壁九号院七零七";
+/// Where those may stand.
+const COLUMNS: [&str; 9] = [
+    "resident.name",
+    "resident.name_key",
+    "resident.phone",
+    "resident.phone_key",
+    "resident.email",
+    "parcel.label_name",
+    "parcel.label_phone",
+    "parcel.label_address",
+    "parcel.label_unit",
+];
+const DEBUG: &str = "info,gatepost=debug,gatepost_server=debug,gatepost_storage=debug,gatepost_matching=debug,\
+                     gatepost_process=debug,gatepost_vision=debug";
+
+/// Everything that left the platform or stayed in it.
+struct Left {
+    /// What was written or sent, by where.
+    places: Vec<(String, Vec<u8>)>,
+    /// Columns of the database that hold a text, by the text.
+    columns: Vec<(&'static str, BTreeSet<String>)>,
+}
+
+impl Left {
+    /// Where these bytes are.
+    fn places_with(&self, bytes: &[u8]) -> Vec<&str> {
+        let holds = |held: &[u8]| held.windows(bytes.len()).any(|window| window == bytes);
+        self.places.iter().filter(|(_, held)| holds(held)).map(|(place, _)| place.as_str()).collect()
+    }
+}
+
+#[tokio::test]
+async fn names_stay_in_their_columns_and_strangers_leave_no_trace() {
+    let resident_frames = passage("obama2", 8, Light::Day);
+    let stranger_frames = passage("biden", 8, Light::Day);
+    let left = journey(&resident_frames, &stranger_frames).await;
+    let in_files = |place: &&str| place.starts_with("gatepost.db");
+
+    for (text, columns) in &left.columns {
+        assert!(!columns.is_empty(), "{text} must be somewhere, or this test looks in the wrong place");
+        let elsewhere: Vec<_> = columns.iter().filter(|column| !COLUMNS.contains(&column.as_str())).collect();
+        assert!(elsewhere.is_empty(), "{text} is in {elsewhere:?}");
+        let outside: Vec<_> = left.places_with(text.as_bytes()).into_iter().filter(|place| !in_files(place)).collect();
+        assert!(outside.is_empty(), "{text} is in {outside:?}");
+    }
+    let mut pictures = vec![photograph("obama")];
+    pictures.extend(resident_frames.iter().chain(&stranger_frames).cloned());
+    for picture in &pictures {
+        let middle = picture.len() / 2;
+        assert_eq!(left.places_with(&picture[middle..middle + 64]), Vec::<&str>::new(), "a picture was kept");
+    }
+    let (resident, stranger) = tokio::task::spawn_blocking(move || {
+        let device = DeviceChoice::Cpu.open().unwrap();
+        let pipeline = Pipeline::load(&default_folder(), &device).unwrap();
+        let faces = |jpeg: &Bytes| pipeline.faces(jpeg).unwrap().remove(0).embedding;
+        (faces(&photograph("obama")), stranger_frames.iter().map(faces).collect::<Vec<_>>())
+    })
+    .await
+    .unwrap();
+    // The resident agreed, so the enrolled face is there, and this is how it would be found.
+    assert!(!left.places_with(&first_bytes(&resident)).is_empty(), "the enrolled face is not where it was looked for");
+    for stranger in stranger {
+        assert_eq!(left.places_with(&first_bytes(&stranger)), Vec::<&str>::new(), "a stranger's face was kept");
+        for number in stranger.iter().map(f32::to_string).filter(|number| number.len() > 9) {
+            assert_eq!(left.places_with(number.as_bytes()), Vec::<&str>::new(), "{number} of a stranger's face");
+        }
+    }
+}
+
+fn first_bytes(embedding: &[f32]) -> Vec<u8> {
+    embedding[..8].iter().flat_map(|number| number.to_le_bytes()).collect()
+}
+
+/// Lives through a journey and gathers what is left of it.
+async fn journey(resident_frames: &[Bytes], stranger_frames: &[Bytes]) -> Left {
+    let (collector, receiver) = (Collector::start().await, WebhookReceiver::start().await);
+    let mut live = Live::serve(&[
+        ("GATEPOST_TELEMETRY__LOG_FILTER", DEBUG),
+        ("GATEPOST_TELEMETRY__OTLP_ENDPOINT", collector.endpoint()),
+        ("GATEPOST_WEBHOOK__URL", receiver.url()),
+        ("GATEPOST_WEBHOOK__SECRET", WEBHOOK_SECRET),
+    ])
+    .await;
+    live.community(quick_policy(0, 72 * HOUR)).await;
+    let settings = [("GATEPOST_LOG_FILTER", DEBUG), ("OTEL_EXPORTER_OTLP_ENDPOINT", collector.endpoint())];
+    let mut worker = live.worker(&settings).await;
+    let ouyang = live.resident(NAME, PHONE, EMAIL).await;
+    let swift = live.courier("swift-express").await;
+    let events = live_through(&live, &swift, &ouyang, &receiver, [resident_frames, stranger_frames]).await;
+
+    let mut places = vec![
+        ("events".to_owned(), events.into_bytes()),
+        ("metrics".to_owned(), live.http("/metrics").await.1.into_bytes()),
+    ];
+    worker.terminate().await;
+    places.push(("log of the worker".to_owned(), worker.ended().await.said.into_bytes()));
+    // What a running database keeps beside its file counts too.
+    places.extend(files(live.data_dir()));
+    let columns = columns(live.data_dir()).await;
+    live.terminate().await;
+    assert_eq!(live.ended().await.code, Some(0));
+    places.extend(files(live.data_dir()));
+    places.push(("log of the platform".to_owned(), live.log().into_bytes()));
+    places.push(("spans".to_owned(), format!("{:?}", collector.all()).into_bytes()));
+    let calls = receiver.left().await;
+    places.push(("webhooks".to_owned(), format!("{calls:?}").into_bytes()));
+    assert!(collector.all().len() > 20 && live.log().contains("DEBUG"), "there was something to look at");
+    Left { places, columns }
+}
+
+/// A parcel for somebody unknown, a stranger at the gate, the resident, a webhook, a pickup, and some mistakes, whose
+/// answers may repeat nothing either. Returns what the courier was told.
+async fn live_through(
+    live: &Live,
+    swift: &Courier,
+    ouyang: &Resident,
+    receiver: &WebhookReceiver,
+    [resident_frames, stranger_frames]: [&[Bytes]; 2],
+) -> String {
+    ouyang.agree_and_enrol(photograph("obama")).await;
+    let unknown = Recipient {
+        name: UNKNOWN_NAME.to_owned(),
+        phone: UNKNOWN_PHONE.to_owned(),
+        address: UNKNOWN_ADDRESS.to_owned(),
+        ..Recipient::default()
+    };
+    let mut told = format!("{:?}", swift.announce(&Label::to(ouyang).recipient(unknown)).await.unwrap());
+    let parcel = swift.bring(&Label::to(ouyang)).await;
+    let mut mistaken = Label::to(ouyang).request();
+    mistaken.size = 77;
+    told += &format!("{:?}", swift.announce_as(mistaken.clone()).await.unwrap_err());
+    mistaken.size = 1;
+    mistaken.tracking_number = parcel.tracking_number.clone();
+    told += &format!("{:?}", swift.announce_as(mistaken).await.unwrap_err());
+
+    let camera = live.camera_key().await;
+    let seen = live.pass(&camera, stranger_frames).await;
+    assert_eq!((seen.displays.len(), seen.refused.len()), (0, 0));
+    let seen = live.pass(&camera, resident_frames).await;
+    assert_eq!((seen.displays.len(), seen.refused.len()), (1, 0));
+    told += &format!("{seen:?} {:?}", receiver.next().await);
+    told += &format!("{:?}", swift.pick_up(&parcel.id).await.unwrap());
+    for kind in [EventKind::Deposited, EventKind::ReminderSent, EventKind::PickedUp] {
+        told += &format!("{:?}", swift.expect_event(kind).await);
+    }
+    told
+}
+
+fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        files.push((name, std::fs::read(path).unwrap()));
+    }
+    files
+}
+
+/// Which columns hold each text, looked for in every column of every table, as text and as bytes.
+async fn columns(data_dir: &Path) -> Vec<(&'static str, BTreeSet<String>)> {
+    let url = format!("sqlite://{}?mode=ro", data_dir.join("gatepost.db").display());
+    let database = Database::connect(url).await.unwrap();
+    let ask = async |sql: &str, values: Vec<sea_orm::Value>| {
+        let statement = Statement::from_sql_and_values(DbBackend::Sqlite, sql, values);
+        database.query_all_raw(statement).await.unwrap()
+    };
+    let all =
+        "SELECT t.name, c.name AS \"column\" FROM sqlite_master t, pragma_table_info(t.name) c WHERE t.type = 'table'";
+    let all: Vec<(String, String)> = ask(all, Vec::new())
+        .await
+        .iter()
+        .map(|row| (row.try_get_by_index(0).unwrap(), row.try_get_by_index(1).unwrap()))
+        .collect();
+    assert!(all.len() > 50, "{all:?}");
+    let mut found = Vec::new();
+    for text in [NAME, PHONE, EMAIL, UNKNOWN_NAME, UNKNOWN_PHONE, UNKNOWN_ADDRESS] {
+        let mut columns = BTreeSet::new();
+        for (table, column) in &all {
+            let sql = format!(
+                "SELECT 1 FROM \"{table}\" WHERE instr(CAST(\"{column}\" AS BLOB), CAST(? AS BLOB)) > 0 LIMIT 1"
+            );
+            if !ask(&sql, vec![text.into()]).await.is_empty() {
+                columns.insert(format!("{table}.{column}"));
+            }
+        }
+        found.push((text, columns));
+    }
+    found
+}
