@@ -11,7 +11,7 @@ mod vision;
 mod webhook;
 
 use std::{
-    collections::HashMap,
+    collections::BTreeMap,
     net::SocketAddr,
     sync::{Arc, Mutex, PoisonError},
 };
@@ -99,7 +99,7 @@ pub struct Refused {
     /// The reason of the catalogue.
     pub reason: String,
     /// What goes with the reason.
-    pub metadata: HashMap<String, String>,
+    pub metadata: BTreeMap<String, String>,
     /// The fields that cannot be read.
     pub fields: Vec<String>,
     /// For people.
@@ -109,8 +109,9 @@ pub struct Refused {
 impl From<Status> for Refused {
     fn from(status: Status) -> Self {
         let details = status.get_error_details();
-        let (reason, metadata) =
-            details.error_info().map_or_else(Default::default, |info| (info.reason.clone(), info.metadata.clone()));
+        let (reason, metadata) = details
+            .error_info()
+            .map_or_else(Default::default, |info| (info.reason.clone(), info.metadata.clone().into_iter().collect()));
         let violations = details.bad_request().map(|bad| bad.field_violations.clone()).unwrap_or_default();
         Refused {
             code: status.code(),

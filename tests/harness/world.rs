@@ -133,7 +133,8 @@ impl WorldBuilder {
         let WorldBuilder { mut config, stack, bare, start } = self;
         let mut redis = None;
         if stack == Stack::Servers {
-            let (url, server) = tokio::task::spawn_blocking(|| (fresh_database(), Redis::start())).await.unwrap();
+            let (url, server) =
+                tokio::task::spawn_blocking(|| (fresh_database(), Redis::start())).await.expect("both start");
             config.database.url = url.into();
             config.timers.kind = TimersKind::Redis;
             config.timers.redis_urls = vec![server.url().to_owned().into()];

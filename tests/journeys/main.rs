@@ -1,4 +1,5 @@
 //! The parcel's journey, told from outside: every test speaks to a real platform over the wire.
+#![expect(clippy::unwrap_used, reason = "a test that gets no answer has failed")]
 
 /// Runs journeys on SQLite with timers in the platform's process, and on PostgreSQL with Redis.
 macro_rules! on_both_stacks {
@@ -32,6 +33,8 @@ mod privacy;
 mod recall;
 mod reminder;
 mod requests;
+mod story;
 mod telemetry;
 mod usual_hour;
 mod webhooks;
+mod workers;

@@ -1,0 +1,106 @@
+//! Vision workers come, go and die, and every frame is answered once, in the order of capture.
+
+use bytes::Bytes;
+use gatepost_proto::{
+    v1::{FrameRefusal, stream_frames_response::Message},
+    vision::{FrameError, FrameResult},
+};
+use gatepost_tests::{
+    clients::{Camera, Seen},
+    world::{NORTH_GATE, World},
+};
+use jiff::SignedDuration;
+
+/// Sends frames that were captured one after the other, without waiting for answers.
+async fn show(world: &World, camera: &mut Camera, count: i64) {
+    for number in 0..count {
+        let captured_at = world.now() + SignedDuration::from_millis(250 * number);
+        camera.send(Bytes::from(format!("frame {number}")), captured_at).await;
+    }
+}
+
+/// Nobody is in the picture.
+fn empty(frame_id: i64) -> FrameResult {
+    FrameResult { frame_id, ..FrameResult::default() }
+}
+
+fn unreadable(frame_id: i64) -> FrameResult {
+    FrameResult { frame_id, error: FrameError::NotAJpeg.into(), ..FrameResult::default() }
+}
+
+#[tokio::test]
+async fn answers_come_in_the_order_of_capture() {
+    let world = World::new().await;
+    let mut worker = world.manual_worker(4).await;
+    let mut camera = world.camera(NORTH_GATE).await;
+    show(&world, &mut camera, 4).await;
+    let mut frames = Vec::new();
+    for number in 0..4 {
+        let frame = worker.frame().await;
+        assert_eq!(frame.jpeg, format!("frame {number}"));
+        frames.push(frame.frame_id);
+    }
+    for id in frames.iter().rev() {
+        worker.answer(unreadable(*id)).await;
+    }
+    for expected in 1..=4 {
+        let Some(Message::Refused(refused)) = camera.message().await else { panic!("a frame was refused") };
+        assert_eq!((refused.sequence, refused.reason()), (expected, FrameRefusal::NotAJpeg));
+        assert!(matches!(camera.message().await, Some(Message::Credit(credit)) if credit.frames == 1));
+    }
+}
+
+#[tokio::test]
+async fn the_frames_of_a_dead_worker_go_to_another() {
+    let world = World::new().await;
+    let mut camera = world.camera(NORTH_GATE).await;
+    let mut first = world.manual_worker(4).await;
+    show(&world, &mut camera, 2).await;
+    assert_eq!((first.frame().await.jpeg, first.frame().await.jpeg), ("frame 0".into(), "frame 1".into()));
+    let mut second = world.manual_worker(4).await;
+    drop(first);
+    let mut answered = Vec::new();
+    for _ in 0..2 {
+        let frame = second.frame().await;
+        answered.push(frame.jpeg);
+        second.answer(empty(frame.frame_id)).await;
+    }
+    answered.sort();
+    assert_eq!(answered, ["frame 0", "frame 1"]);
+    let mut seen = Seen::default();
+    camera.answered(&mut seen).await;
+    camera.answered(&mut seen).await;
+    assert_eq!(seen, Seen::default());
+}
+
+#[tokio::test]
+async fn a_worker_that_goes_away_finishes_what_it_has_and_gets_no_more() {
+    let world = World::new().await;
+    let mut camera = world.camera(NORTH_GATE).await;
+    let mut leaving = world.manual_worker(4).await;
+    show(&world, &mut camera, 1).await;
+    let last = leaving.frame().await;
+    leaving.go_away().await;
+    leaving.answer(empty(last.frame_id)).await;
+    let mut seen = Seen::default();
+    // The answer was sent after the goodbye, so the platform has heard both.
+    camera.answered(&mut seen).await;
+    let mut staying = world.manual_worker(4).await;
+    camera.send("another".into(), world.now() + SignedDuration::from_secs(1)).await;
+    let frame = staying.frame().await;
+    assert_eq!(frame.jpeg, "another");
+    staying.answer(empty(frame.frame_id)).await;
+    camera.answered(&mut seen).await;
+    assert_eq!(seen, Seen::default());
+}
+
+#[tokio::test]
+async fn without_a_worker_frames_are_refused_at_once() {
+    let world = World::new().await;
+    let mut camera = world.camera(NORTH_GATE).await;
+    let seen = camera.sees(&["frame".into()]).await;
+    assert_eq!(seen.refused, [FrameRefusal::NoVisionWorker]);
+    let worker = world.scripted_worker().await;
+    assert_eq!(camera.sees(&["nobody".into()]).await, Seen::default());
+    assert_eq!(worker.looked_at(), 1);
+}
