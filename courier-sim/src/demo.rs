@@ -11,6 +11,7 @@ use gatepost_process::clock::SharedClock;
 use gatepost_process::shutdown::Shutdown;
 use jiff::SignedDuration;
 
+use crate::app;
 use crate::camera::Camera;
 use crate::claims::Claims;
 use crate::client::{Key, Platform};
@@ -50,6 +51,10 @@ pub struct DemoConfig {
     pub remind_after: SignedDuration,
     /// T2.
     pub recall_after: SignedDuration,
+    /// Where the residents' app listens.
+    pub app_listen: SocketAddr,
+    /// What the platform signs its webhooks with.
+    pub app_secret: String,
     /// The time.
     pub clock: SharedClock,
 }
@@ -101,6 +106,9 @@ async fn play(stage: &mut Stage) {
 async fn set(config: DemoConfig, progress: Progress, shutdown: &Shutdown) -> anyhow::Result<Stage> {
     let clock = config.clock.clone();
     let album = Album::open(&config.photographs)?;
+    let app = Journal::new(clock.clone());
+    let serving = app::start(config.app_listen, &config.app_secret, app.clone(), shutdown.draining()).await?;
+    shutdown.spawn("app", serving);
     // Composing frames takes a second or two of one core, while the administrator types.
     let composing = {
         let album = album.clone();
@@ -145,6 +153,7 @@ async fn set(config: DemoConfig, progress: Progress, shutdown: &Shutdown) -> any
         residents,
         counter: server.counter(),
         events,
+        app,
         south,
         north,
         near_terminal,

@@ -3,6 +3,7 @@
 //!
 //! Nothing here knows how the platform works inside; what cannot be learned from the `.proto` files is not used.
 
+pub mod app;
 pub mod camera;
 pub mod claims;
 pub mod client;

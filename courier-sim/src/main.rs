@@ -168,6 +168,13 @@ struct DemoArgs {
     /// T2.
     #[arg(long, default_value = "20s", value_parser = span)]
     recall_after: SignedDuration,
+    /// Where the residents' app listens for the platform's webhooks: the platform's webhook.url is
+    /// http://ADDRESS/reminders.
+    #[arg(long)]
+    app_listen: SocketAddr,
+    /// The platform's webhook.secret.
+    #[arg(long, env = "GATEPOST_WEBHOOK_SECRET", hide_env_values = true)]
+    app_secret: String,
 }
 
 #[tokio::main]
@@ -308,6 +315,8 @@ async fn demo(args: DemoArgs) -> anyhow::Result<ExitCode> {
         community: args.community,
         remind_after: args.remind_after,
         recall_after: args.recall_after,
+        app_listen: args.app_listen,
+        app_secret: args.app_secret,
         clock: SystemClock::shared(),
     })
     .await?;

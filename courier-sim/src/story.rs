@@ -11,6 +11,7 @@ use gatepost_process::clock::SharedClock;
 use gatepost_proto::v1::{Event, EventKind, Parcel, ReminderCause, ReminderRecord};
 use jiff::{SignedDuration, Timestamp};
 
+use crate::app::Reminder;
 use crate::camera::{Camera, Walk, WalkReport, paced_frames};
 use crate::claims::Claims;
 use crate::client::from_wire;
@@ -91,6 +92,8 @@ pub struct Stage {
     pub counter: Counter,
     /// What the courier is told.
     pub events: Journal<Event>,
+    /// What the residents' app was told.
+    pub app: Journal<Reminder>,
     /// The camera at the south gate.
     pub south: Camera,
     /// The camera at the north gate.

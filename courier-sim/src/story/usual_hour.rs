@@ -35,6 +35,18 @@ pub async fn play(stage: &mut Stage) -> anyhow::Result<()> {
     );
     stage.progress.say(format!("parcel B: {evidence}"));
     stage.claims.check(6, on_time, evidence);
+    let told = stage
+        .app
+        .wait_for("the reminder in the residents' app", SOON, |reminder| reminder.parcel_id == parcel.id)
+        .await?;
+    let evidence = format!(
+        "{} told by a signed webhook {:.2} s after the decision, cause {}",
+        told.what.resident_id,
+        seconds(at, told.at),
+        told.what.cause
+    );
+    stage.progress.say(format!("the residents' app: {evidence}"));
+    stage.claims.check(6, told.what.cause == "usual_hour", evidence);
     stage.pick_up(Letter::B).await?;
     Ok(())
 }
