@@ -1,5 +1,6 @@
 //! What must not be believed: every case is refused with its code and its reason, and nothing is changed or lost.
 
+mod chinese;
 mod fields;
 mod frames;
 mod models;

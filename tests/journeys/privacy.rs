@@ -39,8 +39,8 @@ const DEBUG: &str = "info,gatepost=debug,gatepost_server=debug,gatepost_storage=
 
 /// Everything that left the platform or stayed in it.
 struct Left {
-    /// What was written or sent, by where.
-    places: Vec<(String, Vec<u8>)>,
+    /// What was written or sent, by where: every byte as a character, because texts are searched fast.
+    places: Vec<(String, String)>,
     /// Columns of the database that hold a text, by the text.
     columns: Vec<(&'static str, BTreeSet<String>)>,
 }
@@ -48,9 +48,14 @@ struct Left {
 impl Left {
     /// Where these bytes are.
     fn places_with(&self, bytes: &[u8]) -> Vec<&str> {
-        let holds = |held: &[u8]| held.windows(bytes.len()).any(|window| window == bytes);
-        self.places.iter().filter(|(_, held)| holds(held)).map(|(place, _)| place.as_str()).collect()
+        let wanted = characters(bytes);
+        let places = self.places.iter().filter(|(_, held)| held.contains(&wanted));
+        places.map(|(place, _)| place.as_str()).collect()
     }
+}
+
+fn characters(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| char::from(*byte)).collect()
 }
 
 #[tokio::test]
@@ -73,22 +78,51 @@ async fn names_stay_in_their_columns_and_strangers_leave_no_trace() {
         let middle = picture.len() / 2;
         assert_eq!(left.places_with(&picture[middle..middle + 64]), Vec::<&str>::new(), "a picture was kept");
     }
-    let (resident, stranger) = tokio::task::spawn_blocking(move || {
-        let device = DeviceChoice::Cpu.open().unwrap();
-        let pipeline = Pipeline::load(&default_folder(), &device).unwrap();
-        let faces = |jpeg: &Bytes| pipeline.faces(jpeg).unwrap().remove(0).embedding;
-        (faces(&photograph("obama")), stranger_frames.iter().map(faces).collect::<Vec<_>>())
-    })
-    .await
-    .unwrap();
+    let mut faces = vec![photograph("obama")];
+    faces.extend(stranger_frames);
+    let mut strangers = tokio::task::spawn_blocking(move || embeddings(&faces)).await.unwrap();
+    let resident = strangers.remove(0);
     // The resident agreed, so the enrolled face is there, and this is how it would be found.
     assert!(!left.places_with(&first_bytes(&resident)).is_empty(), "the enrolled face is not where it was looked for");
-    for stranger in stranger {
+    for stranger in strangers {
         assert_eq!(left.places_with(&first_bytes(&stranger)), Vec::<&str>::new(), "a stranger's face was kept");
         for number in stranger.iter().map(f32::to_string).filter(|number| number.len() > 9) {
             assert_eq!(left.places_with(number.as_bytes()), Vec::<&str>::new(), "{number} of a stranger's face");
         }
     }
+}
+
+#[tokio::test]
+async fn who_is_deleted_is_gone_from_the_disk() {
+    let mut live = Live::serve(&[]).await;
+    let mut worker = live.worker(&[]).await;
+    live.community(quick_policy(HOUR, 72 * HOUR)).await;
+    let ouyang = live.resident(NAME, PHONE, EMAIL).await;
+    ouyang.agree_and_enrol(photograph("obama")).await;
+    let embedding = tokio::task::spawn_blocking(|| embeddings(&[photograph("obama")]).remove(0)).await.unwrap();
+    let left = |live: &Live| {
+        let places = files(live.data_dir()).into_iter().map(|(place, held)| (place, characters(&held)));
+        Left { places: places.collect(), columns: Vec::new() }
+    };
+    let personal = [NAME.as_bytes(), PHONE.as_bytes(), EMAIL.as_bytes(), &first_bytes(&embedding)];
+    let before = left(&live);
+    assert!(personal.iter().all(|personal| !before.places_with(personal).is_empty()), "it was there");
+
+    ouyang.delete().await;
+    worker.kill().await;
+    live.terminate().await;
+    assert_eq!(live.ended().await.code, Some(0));
+    let after = left(&live);
+    for personal in personal {
+        assert_eq!(after.places_with(personal), Vec::<&str>::new(), "{}", String::from_utf8_lossy(personal));
+    }
+}
+
+/// The best face of each picture, as the worker would have found it.
+fn embeddings(pictures: &[Bytes]) -> Vec<Vec<f32>> {
+    let device = DeviceChoice::Cpu.open().unwrap();
+    let pipeline = Pipeline::load(&default_folder(), &device).unwrap();
+    pictures.iter().map(|jpeg| pipeline.faces(jpeg).unwrap().remove(0).embedding).collect()
 }
 
 fn first_bytes(embedding: &[f32]) -> Vec<u8> {
@@ -129,6 +163,7 @@ async fn journey(resident_frames: &[Bytes], stranger_frames: &[Bytes]) -> Left {
     let calls = receiver.left().await;
     places.push(("webhooks".to_owned(), format!("{calls:?}").into_bytes()));
     assert!(collector.all().len() > 20 && live.log().contains("DEBUG"), "there was something to look at");
+    let places = places.into_iter().map(|(place, held)| (place, characters(&held))).collect();
     Left { places, columns }
 }
 

@@ -48,13 +48,21 @@ impl fmt::Debug for Resident {
 /// The digits that phones are compared by: the last eight, so that country and trunk prefixes do not matter.
 /// `None` when there are fewer.
 pub fn phone_key(phone: &str) -> Option<String> {
-    let digits: String = phone.chars().filter_map(|c| c.to_digit(10)).map(|d| char::from(b'0' + d as u8)).collect();
+    let digits: String = phone.chars().map(half_width).filter(char::is_ascii_digit).collect();
     digits.len().checked_sub(8).map(|start| digits[start..].to_owned())
 }
 
-/// The form that names, buildings and units are compared in: without white space, in lower case.
+/// The form that names, buildings and units are compared in: without white space, in half width and lower case.
 pub fn text_key(text: &str) -> String {
-    text.chars().filter(|c| !c.is_whitespace()).flat_map(char::to_lowercase).collect()
+    text.chars().filter(|c| !c.is_whitespace()).map(half_width).flat_map(char::to_lowercase).collect()
+}
+
+/// Chinese labels carry Latin letters and digits in either width: "３号楼" is "3号楼".
+fn half_width(c: char) -> char {
+    match c {
+        '\u{FF01}'..='\u{FF5E}' => char::from_u32(u32::from(c) - 0xFEE0).unwrap_or(c),
+        _ => c,
+    }
 }
 
 #[cfg(test)]
@@ -64,6 +72,7 @@ mod tests {
     #[test]
     fn phones_agree_across_notations() {
         assert_eq!(phone_key("+86 138-0013-8000"), phone_key("138 0013 8000"));
+        assert_eq!(phone_key("１３８－００１３－８０００"), phone_key("13800138000"));
         assert_eq!(phone_key("1234567"), None);
     }
 
@@ -71,5 +80,6 @@ mod tests {
     fn text_keys_ignore_space_and_case() {
         assert_eq!(text_key(" Wang  Fang "), text_key("wangfang"));
         assert_eq!(text_key("王 芳"), "王芳");
+        assert_eq!(text_key("３号楼 Ｂ座"), "3号楼b座");
     }
 }

@@ -5,7 +5,7 @@ use gatepost_tests::{
     clients::{Label, WEBHOOK_SECRET, WebhookReceiver, from_wire},
     live::{Live, quick_policy},
     services::Redis,
-    world::until,
+    world::{World, until},
 };
 use jiff::SignedDuration;
 
@@ -42,6 +42,35 @@ async fn a_reminder_saved_before_the_crash_is_delivered_after_it_once_accepted()
     }
     assert_eq!(receiver.left().await, []);
     assert_eq!(wang.reminders().await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_reminder_on_its_way_when_the_platform_dies_is_sent_again_when_its_lease_ends() {
+    let receiver = WebhookReceiver::start().await;
+    receiver.fall_silent();
+    let url = receiver.url().to_owned();
+    let world = World::builder().config(|config| {
+        config.webhook.url = url;
+        config.webhook.secret = WEBHOOK_SECRET.into();
+    });
+    let world = world.start().await;
+    let (swift, wang) = (world.courier("swift-express").await, world.resident("王芳"));
+    swift.bring(&Label::to(&wang)).await;
+    // T1, and then the usual hour of half past six.
+    world.let_pass(SignedDuration::from_hours(24)).await;
+    world.let_pass(SignedDuration::from_hours(7)).await;
+    let on_its_way = receiver.next().await;
+
+    world.kill();
+    world.start().await;
+    receiver.answer_with(204);
+    assert_eq!(wang.reminders().await[0].delivery(), DeliveryState::Pending);
+    world.let_pass(SignedDuration::from_secs(61)).await;
+    assert_eq!(receiver.next().await.id, on_its_way.id);
+    until("the record of the delivery", || async { wang.reminders().await[0].delivery() == DeliveryState::Delivered })
+        .await;
+    assert_eq!(wang.reminders().await.len(), 1);
+    assert_eq!(receiver.left().await, []);
 }
 
 #[tokio::test]

@@ -133,10 +133,16 @@ async fn survive(settings: &[(&str, &str)], seed: u64, kills: u64) {
     }
     let mut seeded = Seeded(seed);
     let killing = async {
-        for _ in 0..kills {
+        for kill in 0..kills {
             seeded.pause(50, 700).await;
             running.send_replace(false);
-            live.kill().await;
+            if kill % 3 == 2 {
+                // What is under way is finished and answered.
+                live.terminate().await;
+                assert_eq!(live.ended().await.code, Some(0));
+            } else {
+                live.kill().await;
+            }
             live.serve_again().await;
             running.send_replace(true);
         }
