@@ -1,14 +1,15 @@
 //! The command line's own commands: importing and checking a model folder, and looking at single files. `run`, which
 //! works for a platform, is `session.rs`'s.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use candle_core::Device;
-use clap::{Subcommand, ValueEnum};
+use clap::{Args, Subcommand, ValueEnum};
 
-use crate::Pipeline;
-use crate::model;
+use crate::evaluate::{self, Options};
+use crate::{Pipeline, annotate, model};
 
 /// `gatepost-vision models ..`
 #[derive(Debug, Subcommand)]
@@ -88,6 +89,98 @@ pub fn embed(folder: &Path, device: DeviceChoice, files: &[PathBuf]) -> anyhow::
             let similarity: f32 = first.iter().zip(second).map(|(a, b)| a * b).sum();
             println!("{} ~ {}: {similarity:.3}", a.display(), b.display());
         }
+    }
+    Ok(())
+}
+
+/// `gatepost-vision annotate ..`
+#[derive(Debug, Args)]
+pub struct AnnotateArguments {
+    /// The model folder [default: $GATEPOST_MODEL_DIR or ~/.cache/gatepost/models/yunet-sface].
+    #[arg(long)]
+    models: Option<PathBuf>,
+    /// Where the networks run.
+    #[arg(long, value_enum, default_value = "cpu")]
+    device: DeviceChoice,
+    /// A JPEG file, or a folder of them.
+    from: PathBuf,
+    /// The JPEG file to write, or the folder.
+    to: PathBuf,
+}
+
+/// Draws bounds, landmarks and scores onto pictures. Goes on after a picture that cannot be read, and fails at the end.
+pub fn annotate(arguments: AnnotateArguments) -> anyhow::Result<()> {
+    let work = annotate::plan(&arguments.from, &arguments.to)?;
+    anyhow::ensure!(!work.is_empty(), "{}: no JPEG files", arguments.from.display());
+    let models = arguments.models.unwrap_or_else(model::card::default_folder);
+    let pipeline = Pipeline::load(&models, &arguments.device.open()?)?;
+    let bar = evaluate::embed::progress(work.len() as u64);
+    let mut failed = 0;
+    for one in &work {
+        let outcome = annotate::annotate(&pipeline, one);
+        bar.inc(1);
+        bar.suspend(|| match outcome {
+            Ok(faces) => println!("{}: {faces} faces", one.1.display()),
+            Err(error) => {
+                failed += 1;
+                eprintln!("{error}");
+            }
+        });
+    }
+    bar.finish_and_clear();
+    anyhow::ensure!(failed == 0, "{failed} of {} pictures failed", work.len());
+    Ok(())
+}
+
+/// `gatepost-vision evaluate ..`
+#[derive(Debug, Args)]
+pub struct EvaluateArguments {
+    /// A list of pairs in the format of LFW's pairs.txt; without it, all pairs are judged.
+    #[arg(long)]
+    pairs: Option<PathBuf>,
+    /// Where to write the figures as JSON; `-` is standard output.
+    #[arg(long)]
+    json: Option<PathBuf>,
+    /// The model folder [default: $GATEPOST_MODEL_DIR or ~/.cache/gatepost/models/yunet-sface].
+    #[arg(long)]
+    models: Option<PathBuf>,
+    /// Where the networks run.
+    #[arg(long, value_enum, default_value = "cpu")]
+    device: DeviceChoice,
+    /// Photographs at once [default: as many as the machine has cores].
+    #[arg(long)]
+    threads: Option<usize>,
+    /// A folder for the DET curve and the histogram of similarities, as SVG files.
+    #[arg(long)]
+    svg: Option<PathBuf>,
+    /// Photographs, as FOLDER/NAME/NAME_0001.jpg.
+    folder: PathBuf,
+}
+
+/// Measures the whole pipeline on labelled photographs.
+pub fn evaluate(arguments: EvaluateArguments) -> anyhow::Result<()> {
+    let report = evaluate::evaluate(&Options {
+        folder: arguments.folder,
+        pairs: arguments.pairs,
+        models: arguments.models.unwrap_or_else(model::card::default_folder),
+        device: arguments.device.open()?,
+        threads: arguments.threads,
+        svg: arguments.svg,
+    })?;
+    let mut json = serde_json::to_vec_pretty(&report)?;
+    json.push(b'\n');
+    let mut out = std::io::stdout().lock();
+    match arguments.json {
+        // Whoever reads the JSON from a pipe wants nothing else in it.
+        Some(path) if path == Path::new("-") => {
+            eprint!("{report}");
+            out.write_all(&json)?;
+        }
+        Some(path) => {
+            write!(out, "{report}")?;
+            std::fs::write(&path, json).with_context(|| path.display().to_string())?;
+        }
+        None => write!(out, "{report}")?,
     }
     Ok(())
 }

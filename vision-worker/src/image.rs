@@ -1,4 +1,4 @@
-//! From JPEG bytes to pixels: decoding within limits, and shrinking.
+//! From JPEG bytes to upright pixels: decoding within limits, and shrinking.
 
 use zune_core::bytestream::ZCursor;
 use zune_core::colorspace::ColorSpace;
@@ -6,6 +6,7 @@ use zune_core::options::DecoderOptions;
 use zune_jpeg::JpegDecoder;
 
 use crate::FrameError;
+use crate::orientation::Orientation;
 
 /// The largest picture that is decoded. The header is asked first, so a larger one costs no memory.
 pub const PIXELS_MAX: usize = 20_000_000;
@@ -33,7 +34,8 @@ impl std::fmt::Debug for Picture {
 
 impl Picture {
     /// Decodes a JPEG file. Whatever is not one, or ends too early, is `NotAJpeg`; whatever is larger than
-    /// `PIXELS_MAX` is `TooLarge`, before any pixel is decoded.
+    /// `PIXELS_MAX` is `TooLarge`, before any pixel is decoded. A photograph that says how it was held is turned
+    /// upright.
     pub fn decode(jpeg: &[u8]) -> Result<Self, FrameError> {
         let options = DecoderOptions::default()
             .set_max_width(SIDE_MAX)
@@ -53,7 +55,8 @@ impl Picture {
         if rgb.len() != width * height * 3 {
             return Err(FrameError::NotAJpeg);
         }
-        Ok(Self { width, height, rgb })
+        let orientation = decoder.exif().map_or(Orientation::Upright, |block| Orientation::of_exif(block));
+        Ok(orientation.upright(Self { width, height, rgb }))
     }
 
     /// The picture at a smaller size, each pixel the mean of the area that it covers.

@@ -2,16 +2,20 @@
 //! the platform, which sends it frames; it never learns who anybody is.
 
 pub mod align;
+pub mod annotate;
 pub mod backoff;
 pub mod batcher;
 pub mod cli;
 pub mod config;
 pub mod detect;
+pub mod draw;
 pub mod engine;
+pub mod evaluate;
 pub mod geometry;
 pub mod image;
 pub mod metrics;
 pub mod model;
+pub mod orientation;
 pub mod pipeline;
 pub mod quality;
 pub mod session;

@@ -10,7 +10,7 @@ use gatepost_process::config::SecretString;
 use gatepost_process::metrics_http;
 use gatepost_process::shutdown::Shutdown;
 use gatepost_process::telemetry::{self, TelemetryConfig};
-use gatepost_vision::cli::{self, DeviceChoice, ModelsCommand};
+use gatepost_vision::cli::{self, AnnotateArguments, DeviceChoice, EvaluateArguments, ModelsCommand};
 use gatepost_vision::model::card;
 use gatepost_vision::{Config, session};
 
@@ -44,6 +44,10 @@ enum Command {
         #[arg(required = true)]
         files: Vec<PathBuf>,
     },
+    /// Measures how right the whole pipeline is on labelled photographs.
+    Evaluate(EvaluateArguments),
+    /// Draws bounds, landmarks and scores onto a picture, or onto the pictures of a folder.
+    Annotate(AnnotateArguments),
 }
 
 #[derive(Debug, Args)]
@@ -110,6 +114,8 @@ fn main() -> anyhow::Result<()> {
         Command::Embed { models, device, files } => {
             cli::embed(&models.unwrap_or_else(card::default_folder), device, &files)
         }
+        Command::Evaluate(arguments) => cli::evaluate(arguments),
+        Command::Annotate(arguments) => cli::annotate(arguments),
     }
 }
 

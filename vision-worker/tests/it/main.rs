@@ -1,7 +1,9 @@
 //! The worker's tests that need the real weights and photographs, in one binary.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its supporting functions too")]
 
+mod annotate;
 mod bad_input;
+mod evaluate;
 mod kernels;
 mod model_folder;
 mod photographs;
