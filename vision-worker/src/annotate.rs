@@ -20,28 +20,28 @@ const JPEG_QUALITY: u8 = 92;
 #[derive(Debug, thiserror::Error)]
 pub enum AnnotateError {
     /// A file cannot be read or written.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {cause}", path.display())]
     Io {
         /// The file.
         path: PathBuf,
         /// What the system said.
-        source: std::io::Error,
+        cause: std::io::Error,
     },
     /// A picture has no result.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {cause}", path.display())]
     Frame {
         /// The file.
         path: PathBuf,
         /// Why.
-        source: FrameError,
+        cause: FrameError,
     },
     /// A picture cannot be encoded.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {cause}", path.display())]
     Encode {
         /// The file that was to be written.
         path: PathBuf,
         /// Why.
-        source: jpeg_encoder::EncodingError,
+        cause: jpeg_encoder::EncodingError,
     },
 }
 
@@ -52,7 +52,7 @@ pub type Work = (PathBuf, PathBuf);
 pub fn plan(from: &Path, to: &Path) -> Result<Vec<Work>, AnnotateError> {
     let error = |path: &Path| {
         let path = path.to_owned();
-        move |source| AnnotateError::Io { path, source }
+        move |cause| AnnotateError::Io { path, cause }
     };
     if !from.is_dir() {
         return Ok(vec![(from.to_owned(), to.to_owned())]);
@@ -71,8 +71,8 @@ pub fn plan(from: &Path, to: &Path) -> Result<Vec<Work>, AnnotateError> {
 
 /// Annotates one picture, and says how many faces it has.
 pub fn annotate(pipeline: &Pipeline, (from, to): &Work) -> Result<usize, AnnotateError> {
-    let jpeg = std::fs::read(from).map_err(|source| AnnotateError::Io { path: from.clone(), source })?;
-    let frame = |source| AnnotateError::Frame { path: from.clone(), source };
+    let jpeg = std::fs::read(from).map_err(|cause| AnnotateError::Io { path: from.clone(), cause })?;
+    let frame = |cause| AnnotateError::Frame { path: from.clone(), cause };
     let mut picture = Picture::decode(&jpeg).map_err(frame)?;
     let faces = pipeline.detect(&picture).map_err(frame)?;
     let mut brush = Brush::new(&mut picture);
@@ -92,6 +92,6 @@ fn write(picture: &Picture, to: &Path) -> Result<(), AnnotateError> {
     let mut file = Vec::new();
     Encoder::new(&mut file, JPEG_QUALITY)
         .encode(&picture.rgb, side(picture.width), side(picture.height), ColorType::Rgb)
-        .map_err(|source| AnnotateError::Encode { path: to.to_owned(), source })?;
-    std::fs::write(to, file).map_err(|source| AnnotateError::Io { path: to.to_owned(), source })
+        .map_err(|cause| AnnotateError::Encode { path: to.to_owned(), cause })?;
+    std::fs::write(to, file).map_err(|cause| AnnotateError::Io { path: to.to_owned(), cause })
 }

@@ -87,7 +87,8 @@ fn higher_first(a: &Compared, b: &Compared) -> Ordering {
 /// Keeps the first `WORST_MAX` by the order.
 fn keep_worst(kept: &mut Vec<Compared>, pair: Compared, order: fn(&Compared, &Compared) -> Ordering) {
     let place = kept.partition_point(|other| order(other, &pair).is_lt());
-    if place < WORST_MAX {
+    // Lists may name a pair twice.
+    if place < WORST_MAX && kept.get(place) != Some(&pair) {
         kept.truncate(WORST_MAX - 1);
         kept.insert(place, pair);
     }
@@ -155,6 +156,7 @@ mod tests {
         let mut kept = Vec::new();
         for index in 0..100 {
             let pair = Compared { first: 0, second: index, similarity: (index * 37 % 100) as f32 / 100.0 };
+            keep_worst(&mut kept, pair, higher_first);
             keep_worst(&mut kept, pair, higher_first);
         }
         let similarities: Vec<f32> = kept.iter().map(|pair| pair.similarity).collect();

@@ -105,7 +105,7 @@ impl LabelledFolder {
 
 /// The names in a folder, sorted, so that every run sees the same order.
 fn entries(folder: &Path) -> Result<Vec<String>, EvaluateError> {
-    let error = |source| EvaluateError::Io { path: folder.to_owned(), source };
+    let error = |cause| EvaluateError::Io { path: folder.to_owned(), cause };
     let mut names = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(error)? {
         let name = entry.map_err(error)?.file_name();

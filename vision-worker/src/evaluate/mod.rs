@@ -17,6 +17,7 @@ pub mod open_set;
 pub mod pairs;
 pub mod report;
 pub mod statistics;
+mod summary;
 pub mod svg;
 pub mod verification;
 
@@ -42,12 +43,12 @@ const SEED: u64 = 0xF01D;
 #[derive(Debug, thiserror::Error)]
 pub enum EvaluateError {
     /// A folder cannot be read, or a result not written.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {cause}", path.display())]
     Io {
         /// The folder or file.
         path: PathBuf,
         /// What the system said.
-        source: std::io::Error,
+        cause: std::io::Error,
     },
     /// A name that cannot be printed.
     #[error("{}: the name is not UTF-8", path.display())]
@@ -95,13 +96,16 @@ pub fn evaluate(options: &Options) -> Result<Report, EvaluateError> {
     // Before the long work, so that a wrong line costs nothing.
     let listed = match &options.pairs {
         Some(path) => {
-            let list = PairList::read(path)?;
+            let text =
+                std::fs::read_to_string(path).map_err(|cause| EvaluateError::Io { path: path.clone(), cause })?;
+            let list =
+                PairList::parse(&text).map_err(|(line, reason)| PairsError { path: path.clone(), line, reason })?;
             Some((folder.resolve(&list, path)?, list.folds))
         }
         None => None,
     };
     if let Some(svg) = &options.svg {
-        std::fs::create_dir_all(svg).map_err(|source| EvaluateError::Io { path: svg.clone(), source })?;
+        std::fs::create_dir_all(svg).map_err(|cause| EvaluateError::Io { path: svg.clone(), cause })?;
     }
     let pipeline = Pipeline::load(&options.models, &options.device)?;
     let pool = rayon::ThreadPoolBuilder::new().num_threads(options.threads.unwrap_or(0)).build()?;
@@ -165,7 +169,7 @@ impl Figures<'_> {
         for (name, text) in [("det.svg", svg::det(&pairs)), ("similarities.svg", svg::similarities(&pairs, threshold))]
         {
             let path = folder.join(name);
-            std::fs::write(&path, text).map_err(|source| EvaluateError::Io { path, source })?;
+            std::fs::write(&path, text).map_err(|cause| EvaluateError::Io { path, cause })?;
         }
         Ok(())
     }

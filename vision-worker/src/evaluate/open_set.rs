@@ -20,8 +20,8 @@ pub const SPLITS: usize = 10;
 /// Resamples of the people for an interval.
 const RESAMPLES: usize = 1000;
 
-/// Galleries of these sizes are tried, as far as there are people, and one of everybody who may be enrolled.
-const SIZES: [usize; 3] = [100, 1000, 2865];
+/// Galleries of these sizes are tried, as far as there are many more people, and one of everybody who may be enrolled.
+const SIZES: [usize; 3] = [100, 1000, 10_000];
 
 const SEED: u64 = 0x6A7E_9057;
 
@@ -87,7 +87,7 @@ pub fn by_gallery(embeddings: &[Option<Embedding>], people: &[Vec<usize>], rates
     if half == 0 {
         return Vec::new();
     }
-    let mut sizes: Vec<usize> = SIZES.into_iter().filter(|&size| size < half).collect();
+    let mut sizes: Vec<usize> = SIZES.into_iter().filter(|&size| size < half / 10 * 9).collect();
     sizes.push(half);
     let mut random = Random::new(SEED);
     let splits: Vec<Split> = (0..SPLITS).map(|_| Split::draw(embeddings, people, &mut random)).collect();

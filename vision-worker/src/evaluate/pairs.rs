@@ -2,7 +2,7 @@
 //! a line: `NAME I J` for two photographs of one person, `NAME1 I NAME2 J` for two people. `pairsDevTest.txt` and its
 //! like have a single number in the header and are one fold.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// A line that cannot be understood.
 #[derive(Debug, thiserror::Error)]
@@ -44,13 +44,6 @@ pub struct PairList {
 }
 
 impl PairList {
-    /// Reads a file.
-    pub fn read(path: &Path) -> Result<Self, PairsError> {
-        let error = |line, reason| PairsError { path: path.to_owned(), line, reason };
-        let text = std::fs::read_to_string(path).map_err(|cause| error(0, cause.to_string()))?;
-        Self::parse(&text).map_err(|(line, reason)| error(line, reason))
-    }
-
     /// Reads a file's text; an error is a line's number and what is wrong with it.
     pub fn parse(text: &str) -> Result<Self, (usize, String)> {
         let mut lines = (1..).zip(text.lines()).filter(|(_, text)| !text.trim().is_empty());

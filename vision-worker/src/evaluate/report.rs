@@ -1,7 +1,6 @@
-//! What an evaluation found, as JSON and as a few lines for people.
+//! What an evaluation found, as it is written as JSON. The lines for people are `summary.rs`'s.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::path::Path;
 
 use serde::Serialize;
@@ -202,93 +201,5 @@ impl Counts {
             different_pairs_failed: judged.different_failed,
             ..self
         }
-    }
-}
-
-/// A share in percent, or that it is not known.
-struct Percent(Option<f64>);
-
-impl fmt::Display for Percent {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Some(share) => write!(f, "{:.2} %", 100.0 * share),
-            None => f.write_str("not measurable"),
-        }
-    }
-}
-
-/// The lines for people.
-impl fmt::Display for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let counts = &self.counts;
-        writeln!(f, "model         {}", self.model)?;
-        writeln!(
-            f,
-            "photographs   {} of {} people, {} with several faces",
-            counts.photographs, counts.people, counts.several_faces
-        )?;
-        let reasons: Vec<String> = self.failures.iter().map(|(reason, count)| format!("{count} {reason:?}")).collect();
-        writeln!(f, "failures      {} {}", self.failed.len(), reasons.join(", "))?;
-        writeln!(
-            f,
-            "speed         {:.1} photographs/s on {} threads",
-            self.speed.photographs_per_second, self.speed.threads
-        )?;
-        writeln!(
-            f,
-            "pairs         {} same, {} different: {}",
-            counts.same_pairs, counts.different_pairs, self.protocol.pairs
-        )?;
-        let threshold = self.threshold.map(|threshold| format!("{threshold:.3}")).unwrap_or_default();
-        writeln!(
-            f,
-            "accuracy      {} ± {}, threshold {threshold}",
-            Percent(self.accuracy),
-            Percent(self.accuracy_std)
-        )?;
-        for point in &self.verification {
-            writeln!(
-                f,
-                "TAR@FAR {:.0e}  {} ({} to {}), threshold {:.3} by {} of {} {}",
-                point.far,
-                Percent(Some(point.tar)),
-                Percent(Some(point.interval.low)),
-                Percent(Some(point.interval.high)),
-                point.threshold,
-                point.false_accepts,
-                point.false_pairs,
-                point.impostors
-            )?;
-        }
-        for gallery in &self.open_set {
-            writeln!(
-                f,
-                "gallery {:5} rank one {}, {:.0} probes of enrolled people, {:.0} of strangers",
-                gallery.size,
-                Percent(Some(gallery.rank_one)),
-                gallery.mated_probes,
-                gallery.strangers
-            )?;
-            for point in &gallery.points {
-                writeln!(
-                    f,
-                    "  FNIR@FPIR {:.0e}  {} ({} to {}, {}), threshold {:.3}, {} false alarms allowed",
-                    point.fpir,
-                    Percent(Some(point.fnir)),
-                    Percent(Some(point.interval.low)),
-                    Percent(Some(point.interval.high)),
-                    point.interval_method,
-                    point.threshold,
-                    point.false_alarms_allowed
-                )?;
-            }
-        }
-        for pair in self.worst_pairs.different.iter().take(3) {
-            writeln!(f, "most similar of two people    {:.3}  {}  {}", pair.similarity, pair.first, pair.second)?;
-        }
-        for pair in self.worst_pairs.same.iter().take(3) {
-            writeln!(f, "least similar of one person   {:.3}  {}  {}", pair.similarity, pair.first, pair.second)?;
-        }
-        Ok(())
     }
 }
