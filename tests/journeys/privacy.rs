@@ -12,7 +12,7 @@ use gatepost_tests::{
     live::{Live, quick_policy},
 };
 use gatepost_vision::{Pipeline, cli::DeviceChoice, model::card::default_folder};
-use sea_orm::{ConnectionTrait as _, Database, DbBackend, Statement};
+use sea_orm::{ConnectionTrait as _, Database, DatabaseConnection, DbBackend, Statement};
 
 const HOUR: i64 = 3_600_000;
 const NAME: &str = "欧阳晓燕";
@@ -154,7 +154,14 @@ async fn journey(resident_frames: &[Bytes], stranger_frames: &[Bytes]) -> Left {
     places.push(("log of the worker".to_owned(), worker.ended().await.said.into_bytes()));
     // What a running database keeps beside its file counts too.
     places.extend(files(live.data_dir()));
-    let columns = columns(live.data_dir()).await;
+    let database = database(live.data_dir()).await;
+    let answers = columns(&database, &ouyang.id).await;
+    assert!(answers.contains("request.answer"), "remembered answers are looked into: {answers:?}");
+    let mut found = Vec::new();
+    for text in [NAME, PHONE, EMAIL, UNKNOWN_NAME, UNKNOWN_PHONE, UNKNOWN_ADDRESS] {
+        found.push((text, columns(&database, text).await));
+    }
+    database.close().await.unwrap();
     live.terminate().await;
     assert_eq!(live.ended().await.code, Some(0));
     places.extend(files(live.data_dir()));
@@ -164,7 +171,7 @@ async fn journey(resident_frames: &[Bytes], stranger_frames: &[Bytes]) -> Left {
     places.push(("webhooks".to_owned(), format!("{calls:?}").into_bytes()));
     assert!(collector.all().len() > 20 && live.log().contains("DEBUG"), "there was something to look at");
     let places = places.into_iter().map(|(place, held)| (place, characters(&held))).collect();
-    Left { places, columns }
+    Left { places, columns: found }
 }
 
 /// A parcel for somebody unknown, a stranger at the gate, the resident, a webhook, a pickup, and some mistakes, whose
@@ -215,34 +222,26 @@ fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
     files
 }
 
-/// Which columns hold each text, looked for in every column of every table, as text and as bytes.
-async fn columns(data_dir: &Path) -> Vec<(&'static str, BTreeSet<String>)> {
+async fn database(data_dir: &Path) -> DatabaseConnection {
     let url = format!("sqlite://{}?mode=ro", data_dir.join("gatepost.db").display());
-    let database = Database::connect(url).await.unwrap();
+    Database::connect(url).await.unwrap()
+}
+
+/// Which columns hold a text, looked for in every column of every table, as text and as bytes.
+async fn columns(database: &DatabaseConnection, text: &str) -> BTreeSet<String> {
     let ask = async |sql: &str, values: Vec<sea_orm::Value>| {
         let statement = Statement::from_sql_and_values(DbBackend::Sqlite, sql, values);
         database.query_all_raw(statement).await.unwrap()
     };
-    let all =
-        "SELECT t.name, c.name AS \"column\" FROM sqlite_master t, pragma_table_info(t.name) c WHERE t.type = 'table'";
-    let all: Vec<(String, String)> = ask(all, Vec::new())
-        .await
-        .iter()
-        .map(|row| (row.try_get_by_index(0).unwrap(), row.try_get_by_index(1).unwrap()))
-        .collect();
-    assert!(all.len() > 50, "{all:?}");
-    let mut found = Vec::new();
-    for text in [NAME, PHONE, EMAIL, UNKNOWN_NAME, UNKNOWN_PHONE, UNKNOWN_ADDRESS] {
-        let mut columns = BTreeSet::new();
-        for (table, column) in &all {
-            let sql = format!(
-                "SELECT 1 FROM \"{table}\" WHERE instr(CAST(\"{column}\" AS BLOB), CAST(? AS BLOB)) > 0 LIMIT 1"
-            );
-            if !ask(&sql, vec![text.into()]).await.is_empty() {
-                columns.insert(format!("{table}.{column}"));
-            }
+    let all = "SELECT t.name, c.name FROM sqlite_master t, pragma_table_info(t.name) c WHERE t.type = 'table'";
+    let mut found = BTreeSet::new();
+    for row in ask(all, Vec::new()).await {
+        let (table, column): (String, String) = (row.try_get_by_index(0).unwrap(), row.try_get_by_index(1).unwrap());
+        let holds =
+            format!("SELECT 1 FROM \"{table}\" WHERE instr(CAST(\"{column}\" AS BLOB), CAST(? AS BLOB)) > 0 LIMIT 1");
+        if !ask(&holds, vec![text.into()]).await.is_empty() {
+            found.insert(format!("{table}.{column}"));
         }
-        found.push((text, columns));
     }
     found
 }
