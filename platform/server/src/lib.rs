@@ -54,10 +54,12 @@ pub async fn run(
     let address = listener.local_addr()?;
     shutdown.spawn("timers", timers::run(platform.clone(), draining.clone()));
     shutdown.spawn("sweep", timers::sweep(platform.clone(), draining.clone()));
-    shutdown.spawn("notices", notification::run(platform, channels, draining.clone()));
+    shutdown.spawn("notices", notification::run(platform.clone(), channels, draining.clone()));
     shutdown.spawn("grpc", async move {
         let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-        Ok(router.serve_with_incoming_shutdown(incoming, draining.cancelled_owned()).await?)
+        router.serve_with_incoming_shutdown(incoming, draining.cancelled_owned()).await?;
+        // Nobody writes any more, and nothing that was deleted may lie about until the next start.
+        Ok(platform.store.empty_log().await?)
     });
     tracing::info!("listening on {address}");
     Ok(address)

@@ -128,5 +128,6 @@ async fn sweep_once(platform: &Platform) -> Result<(), Problem> {
     let tx = platform.store.write().await?;
     tx.forget_answers(now - SignedDuration::from_hours(25)).await?;
     tx.commit().await?;
+    platform.store.empty_log().await?;
     Ok(())
 }

@@ -83,6 +83,16 @@ impl Store {
         }
     }
 
+    /// Empties SQLite's log into the database file. What was deleted is overwritten there, but its earlier versions
+    /// stand in the log until this is done. PostgreSQL looks after its own.
+    pub async fn empty_log(&self) -> Result<(), StoreError> {
+        let Some(gate) = &self.writer_gate else { return Ok(()) };
+        // A writer would make it fail.
+        let _writer_gate = gate.lock().await;
+        self.connection.execute_unprepared("PRAGMA wal_checkpoint(TRUNCATE)").await.map_err(failure)?;
+        Ok(())
+    }
+
     /// Begins a transaction that sees one moment and may not write.
     pub async fn read(&self) -> Result<Tx, StoreError> {
         let options = match self.connection.get_database_backend() {
