@@ -40,8 +40,8 @@ impl<'a> Brush<'a> {
 
     /// The outline of a rectangle.
     pub fn outline(&mut self, bounds: Rectangle, colour: Colour) {
-        let (left, top) = (bounds.x as i64, bounds.y as i64);
-        let (right, bottom) = ((bounds.x + bounds.width) as i64, (bounds.y + bounds.height) as i64);
+        let (left, top) = (pixel(bounds.x), pixel(bounds.y));
+        let (right, bottom) = (pixel(bounds.x + bounds.width), pixel(bounds.y + bounds.height));
         let width = self.width;
         self.fill(left, top, right, top + width, colour);
         self.fill(left, bottom - width, right, bottom, colour);
@@ -51,7 +51,7 @@ impl<'a> Brush<'a> {
 
     /// A dot.
     pub fn dot(&mut self, at: Point, colour: Colour) {
-        let (x, y) = (at.x as i64, at.y as i64);
+        let (x, y) = (pixel(at.x), pixel(at.y));
         self.fill(x - self.width, y - self.width, x + self.width + 1, y + self.width + 1, colour);
     }
 
@@ -59,8 +59,9 @@ impl<'a> Brush<'a> {
     pub fn number(&mut self, text: &str, at: Point, colour: Colour) {
         let dot = 2 * self.width;
         let height = (DIGIT_HEIGHT + 2) * dot;
-        let left = at.x as i64;
-        let top = if (at.y as i64) < height { at.y as i64 } else { at.y as i64 - height };
+        let left = pixel(at.x);
+        let above = pixel(at.y);
+        let top = if above < height { above } else { above - height };
         let advance = (DIGIT_WIDTH + 1) * dot;
         self.fill(left, top, left + advance * text.len() as i64 + dot, top + height, colour);
         for (place, character) in (0..).zip(text.chars()) {
@@ -87,6 +88,12 @@ impl<'a> Brush<'a> {
             }
         }
     }
+}
+
+/// A coordinate as a pixel. A place far outside of any picture is as good as one at its edge, and can be added to.
+fn pixel(coordinate: f32) -> i64 {
+    const FAR: i64 = 1_000_000;
+    (coordinate as i64).clamp(-FAR, FAR)
 }
 
 #[cfg(test)]
