@@ -1,7 +1,12 @@
 //! The wire: one module for each proto package, and the descriptor set for reflection.
 //!
 //! Everything here is generated from the `.proto` files beside it; their comments are its documentation.
-#![expect(missing_docs, clippy::allow_attributes, reason = "generated code, documented by its .proto files")]
+#![expect(
+    missing_docs,
+    clippy::large_enum_variant,
+    clippy::allow_attributes,
+    reason = "generated code, documented by its .proto files"
+)]
 
 /// `gatepost.v1`, the public interface: couriers, cameras and administrators.
 pub mod v1 {

@@ -19,6 +19,7 @@ macro_rules! on_both_stacks {
     };
 }
 
+mod announcements;
 mod bad_input;
 mod claims;
 mod consent;

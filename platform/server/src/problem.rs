@@ -19,6 +19,9 @@ pub enum Problem {
     /// It is there already.
     #[error("{} is taken", .0)]
     Exists(Taken),
+    /// The courier announced this tracking number before.
+    #[error("this tracking number was announced before: use GetParcel to look it up")]
+    NumberTaken,
     /// Fields that cannot be read.
     #[error("{} invalid field(s)", .0.len())]
     Invalid(Vec<Violation>),
@@ -61,6 +64,9 @@ pub enum Problem {
         /// The worker's.
         offered: String,
     },
+    /// The server is about to go away.
+    #[error("the server is going away: connect again and send what was not answered")]
+    Draining,
     /// No or an unknown key.
     #[error("{0}")]
     Unauthenticated(&'static str),

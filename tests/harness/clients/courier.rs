@@ -68,6 +68,17 @@ impl Label {
         Label { recipient, ..self }
     }
 
+    /// As one of a batch.
+    pub fn announcement(&self) -> v1::ParcelAnnouncement {
+        v1::ParcelAnnouncement {
+            community_id: COMMUNITY.to_owned(),
+            tracking_number: self.tracking_number.clone(),
+            recipient: Some(self.recipient.clone()),
+            size: self.size.into(),
+            deposit_consent: self.consent.into(),
+        }
+    }
+
     /// As it is announced.
     pub fn request(&self) -> v1::AnnounceParcelRequest {
         v1::AnnounceParcelRequest {
@@ -119,6 +130,23 @@ impl Courier {
     pub async fn announce_as(&self, request: v1::AnnounceParcelRequest) -> Answer<Announced> {
         let answer = answer(self.parcels().announce_parcel(request).await)?;
         Ok(Announced { parcel: answer.parcel.expect("a parcel"), ranking: answer.ranking })
+    }
+
+    /// Announces a batch under a new request id.
+    pub async fn announce_all(
+        &self,
+        announcements: Vec<v1::ParcelAnnouncement>,
+    ) -> Answer<Vec<v1::announcement_result::Outcome>> {
+        self.announce_batch(v1::AnnounceParcelsRequest { request_id: new_request_id(), announcements }).await
+    }
+
+    /// Announces a batch, in the test's own words.
+    pub async fn announce_batch(
+        &self,
+        request: v1::AnnounceParcelsRequest,
+    ) -> Answer<Vec<v1::announcement_result::Outcome>> {
+        let answer = answer(self.parcels().announce_parcels(request).await)?;
+        Ok(answer.results.into_iter().map(|result| result.outcome.expect("an outcome")).collect())
     }
 
     /// Asks again for a place.

@@ -1,5 +1,6 @@
 //! The router: layers from outside to inside, then the services. Nothing else builds one.
 
+mod announcements;
 mod communities;
 pub mod convert;
 mod couriers;
@@ -36,6 +37,8 @@ use crate::{auth::AuthLayer, config::Tls, platform::Platform};
 
 /// Most calls: nothing in them is large.
 const MESSAGE_MAX_BYTES: usize = 256 * 1024;
+/// A thousand announcements, with labels as long as they may be.
+const BATCH_MAX_BYTES: usize = 4 * 1024 * 1024;
 /// Topologies of whole communities.
 const COMMUNITY_MAX_BYTES: usize = 16 * 1024 * 1024;
 /// An enrolment photograph of 8 MiB with its frame.
@@ -73,7 +76,8 @@ pub async fn router(
 async fn services(platform: &Platform, draining: &CancellationToken) -> anyhow::Result<Routes> {
     let p = || platform.clone();
     let draining = || draining.clone();
-    let parcels = ParcelServiceServer::new(parcels::Parcels(p())).max_decoding_message_size(MESSAGE_MAX_BYTES);
+    let parcels = parcels::Parcels { platform: p(), draining: draining() };
+    let parcels = ParcelServiceServer::new(parcels).max_decoding_message_size(BATCH_MAX_BYTES);
     let events = events::Events { platform: p(), draining: draining() };
     let events = EventServiceServer::new(events).max_decoding_message_size(MESSAGE_MAX_BYTES);
     let communities =

@@ -5,20 +5,19 @@ use std::ops::ControlFlow;
 use gatepost_domain::{
     Parcel, Refusal, Step, Timestamp,
     id::{CourierId, ParcelId},
-    journey::{Circumstances, announce, cancel, deposit, door_delivery, pickup, place, recall},
-    parcel::Facts,
-    placement::Candidate,
+    journey::{Circumstances, cancel, deposit, door_delivery, pickup, place, recall},
     principal::Principal,
-    recipient::{Addressee, resolve},
+    recipient::Addressee,
     topology::Topology,
 };
-use gatepost_process::telemetry;
 use gatepost_proto::v1::{self, parcel_service_server::ParcelService};
 use gatepost_storage::{StoreError, Tx};
 use prost::Message;
-use tonic::{Request, Response, Status};
+use tokio_util::sync::CancellationToken;
+use tonic::{Request, Response, Status, Streaming};
 
 use super::{
+    announcements::{self, NUMBER_MAX},
     convert::{self, parcels as wire},
     page,
     status::status,
@@ -31,10 +30,12 @@ use crate::{
 };
 
 /// The service.
-pub struct Parcels(pub Platform);
-
-/// Characters of a tracking number.
-const NUMBER_MAX: usize = 100;
+pub struct Parcels {
+    /// The parts.
+    pub platform: Platform,
+    /// Ends the streams.
+    pub draining: CancellationToken,
+}
 
 type Answer<T> = Result<Response<T>, Status>;
 
@@ -75,75 +76,22 @@ impl Parcels {
         answer: &impl Fn(&Parcel, &Setting) -> A,
     ) -> Result<A, Problem> {
         let caller = Principal::Courier { courier: call.courier.clone() };
-        let mutation = match self.0.begin(&caller, call.rpc, call.request_id, call.request).await? {
+        let mutation = match self.platform.begin(&caller, call.rpc, call.request_id, call.request).await? {
             ControlFlow::Break(answer) => return Ok(answer),
             ControlFlow::Continue(mutation) => mutation,
         };
         let parcel = own(&mutation.tx, &call.courier, call.parcel_id).await?;
-        let setting = self.0.setting(&mutation.tx, &parcel, mutation.now).await?;
+        let setting = self.platform.setting(&mutation.tx, &parcel, mutation.now).await?;
         let step = step(parcel, setting.circumstances(), &setting.community.topology)?;
         let wanted = step.parcel.holds().map(|(locker, compartment, _)| (locker.clone(), compartment.clone()));
-        let parcel = match (self.0.save(&mutation.tx, step, &setting).await, wanted) {
+        let parcel = match (self.platform.save(&mutation.tx, step, &setting).await, wanted) {
             (Err(Problem::Store(StoreError::CompartmentTaken)), Some((locker, compartment))) => {
                 return Err(Refusal::CompartmentTaken { locker, compartment }.into());
             }
             (saved, _) => saved?,
         };
         let answer = answer(&parcel, &setting);
-        self.0.commit(mutation, answer, &[parcel]).await
-    }
-
-    async fn announce(
-        &self,
-        courier: &CourierId,
-        request: &v1::AnnounceParcelRequest,
-    ) -> Result<v1::AnnounceParcelResponse, Problem> {
-        let caller = Principal::Courier { courier: courier.clone() };
-        let mutation = match self.0.begin(&caller, "AnnounceParcel", &request.request_id, request).await? {
-            ControlFlow::Break(answer) => return Ok(answer),
-            ControlFlow::Continue(mutation) => mutation,
-        };
-        let (tx, now) = (&mutation.tx, mutation.now);
-        let facts = self.facts(courier, request, now)?;
-        let label = wire::label(request.recipient.clone().unwrap_or_default())?;
-        let community = tx.community(&facts.community).await?.ok_or(Problem::NotFound(Missing::Community))?;
-        tx.lock_community(&community.id).await?;
-        let candidates = tx.candidates(&community.id, &label).await?;
-        let resident = resolve(&label, &candidates, &community.topology);
-        let mut ranking: Vec<Candidate> = Vec::new();
-        if let Some(resident) = resident {
-            ranking = self.0.ranking(tx, &community, &resident.building, (facts.id, facts.size), now).await?;
-        }
-        let policy = self.0.policy(tx, &community.id, Some(courier)).await?;
-        let may_deposit = resident.is_some_and(|resident| Platform::may_deposit(facts.deposit_consent, resident));
-        let addressee = resident.map_or_else(|| Addressee::Unresolved(label.clone()), Addressee::resident);
-        let best = place::Place { ranking: &ranking, may_deposit, policy: &policy };
-        let step = announce::announce(facts, addressee, best);
-        let setting = self.0.setting(tx, &step.parcel, now).await?;
-        let parcel = self.0.save(tx, step, &setting).await?;
-        let answer = v1::AnnounceParcelResponse {
-            parcel: Some(wire::parcel_to_proto(&parcel)),
-            ranking: wire::ranking_to_proto(&ranking),
-        };
-        self.0.commit(mutation, answer, &[parcel]).await
-    }
-
-    fn facts(
-        &self,
-        courier: &CourierId,
-        request: &v1::AnnounceParcelRequest,
-        now: Timestamp,
-    ) -> Result<Facts, Problem> {
-        Ok(Facts {
-            id: ParcelId(self.0.new_id()),
-            courier: courier.clone(),
-            community: convert::id(&request.community_id, "community_id")?,
-            tracking_number: convert::required(&request.tracking_number, "tracking_number", NUMBER_MAX)?,
-            size: wire::size(request.size, "size")?,
-            deposit_consent: wire::deposit_consent(request.deposit_consent)?,
-            announced_at: now,
-            traceparent: telemetry::traceparent().unwrap_or_default(),
-        })
+        self.platform.commit(mutation, answer, &[parcel]).await
     }
 
     async fn suggest(
@@ -152,34 +100,34 @@ impl Parcels {
         request: &v1::SuggestPlacementRequest,
     ) -> Result<v1::SuggestPlacementResponse, Problem> {
         let caller = Principal::Courier { courier: courier.clone() };
-        let mutation = match self.0.begin(&caller, "SuggestPlacement", &request.request_id, request).await? {
+        let mutation = match self.platform.begin(&caller, "SuggestPlacement", &request.request_id, request).await? {
             ControlFlow::Break(answer) => return Ok(answer),
             ControlFlow::Continue(mutation) => mutation,
         };
         let (tx, now) = (&mutation.tx, mutation.now);
         let parcel = own(tx, courier, &request.parcel_id).await?;
         tx.lock_community(&parcel.facts().community).await?;
-        let setting = self.0.setting(tx, &parcel, now).await?;
+        let setting = self.platform.setting(tx, &parcel, now).await?;
         let (mut ranking, mut may_deposit) = (Vec::new(), false);
         if let Addressee::Resident { resident, building, .. } = parcel.addressee().clone() {
             let facts = parcel.facts();
             let resident = tx.resident(resident).await?;
             may_deposit = resident.is_some_and(|resident| Platform::may_deposit(facts.deposit_consent, &resident));
-            ranking = self.0.ranking(tx, &setting.community, &building, (facts.id, facts.size), now).await?;
+            ranking = self.platform.ranking(tx, &setting.community, &building, (facts.id, facts.size), now).await?;
         }
         let best = place::Place { ranking: &ranking, may_deposit, policy: &setting.policy };
         let step = place::suggest(parcel, best, now)?;
-        let parcel = self.0.save(tx, step, &setting).await?;
+        let parcel = self.platform.save(tx, step, &setting).await?;
         let answer = v1::SuggestPlacementResponse {
             parcel: Some(wire::parcel_to_proto(&parcel)),
             ranking: wire::ranking_to_proto(&ranking),
         };
-        self.0.commit(mutation, answer, &[parcel]).await
+        self.platform.commit(mutation, answer, &[parcel]).await
     }
 
     async fn get(&self, courier: &CourierId, request: v1::GetParcelRequest) -> Result<Parcel, Problem> {
         use v1::get_parcel_request::Key;
-        let tx = self.0.store.read().await?;
+        let tx = self.platform.store.read().await?;
         match convert::present(request.key, "key")? {
             Key::ParcelId(id) => own(&tx, courier, &id).await,
             Key::TrackingNumber(number) => {
@@ -201,7 +149,7 @@ impl Parcels {
         let size = page::size(request.page_size)?;
         let before = page::position(&request.page_token, &caller, &list)?.map(|at| mark(&at)).transpose()?;
         let state = wire::state_filter(request.state)?;
-        let tx = self.0.store.read().await?;
+        let tx = self.platform.store.read().await?;
         let parcels = tx.parcels_of(courier, state, before, size).await?;
         let full = parcels.len() as u64 == size;
         let last = parcels.last().map(|p| format!("{} {}", p.facts().announced_at.as_millisecond(), p.id()));
@@ -253,7 +201,27 @@ impl ParcelService for Parcels {
     async fn announce_parcel(&self, request: Request<v1::AnnounceParcelRequest>) -> Answer<v1::AnnounceParcelResponse> {
         let courier = courier(&request).map_err(status)?;
         let request = request.into_inner();
-        settle(|| self.announce(&courier, &request)).await.map(Response::new).map_err(status)
+        settle(|| self.platform.announce(&courier, &request)).await.map(Response::new).map_err(status)
+    }
+
+    async fn announce_parcels(
+        &self,
+        request: Request<v1::AnnounceParcelsRequest>,
+    ) -> Answer<v1::AnnounceParcelsResponse> {
+        let courier = courier(&request).map_err(status)?;
+        self.platform.announce_batch(&courier, request.get_ref()).await.map(Response::new).map_err(status)
+    }
+
+    type StreamAnnouncementsStream = announcements::Results;
+
+    async fn stream_announcements(
+        &self,
+        request: Request<Streaming<v1::StreamAnnouncementsRequest>>,
+    ) -> Answer<Self::StreamAnnouncementsStream> {
+        let courier = courier(&request).map_err(status)?;
+        let results =
+            announcements::stream(self.platform.clone(), courier, request.into_inner(), self.draining.clone());
+        Ok(Response::new(results))
     }
 
     async fn suggest_placement(

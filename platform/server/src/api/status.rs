@@ -22,6 +22,7 @@ pub fn status(problem: Problem) -> Status {
         Problem::Store(error) => store(&error),
         Problem::NotFound(missing) => told(Code::NotFound, not_found(missing), text),
         Problem::Exists(taken) => told(Code::AlreadyExists, exists(taken), text),
+        Problem::NumberTaken => told(Code::AlreadyExists, "TRACKING_NUMBER_TAKEN", text),
         Problem::Invalid(violations) => {
             let text =
                 violations.iter().map(|v| format!("{}: {}", v.field, v.description)).collect::<Vec<_>>().join("; ");
@@ -42,6 +43,7 @@ pub fn status(problem: Problem) -> Status {
             told(code, reason, text)
         }
         Problem::NoVisionWorker => told(Code::Unavailable, "NO_VISION_WORKER", text),
+        Problem::Draining => told(Code::Unavailable, "DRAINING", text),
         Problem::ModelMismatch { .. } => told(Code::FailedPrecondition, "MODEL_MISMATCH", text),
         Problem::Unauthenticated(_) => told(Code::Unauthenticated, "UNAUTHENTICATED", text),
         Problem::Forbidden(_) => told(Code::PermissionDenied, "PERMISSION_DENIED", text),
@@ -74,11 +76,7 @@ fn store(error: &StoreError) -> Status {
         StoreError::CompartmentTaken => {
             told(Code::Aborted, "CONFLICT", "the compartment was taken just now: try again".into())
         }
-        StoreError::TrackingNumberTaken => told(
-            Code::AlreadyExists,
-            "TRACKING_NUMBER_TAKEN",
-            "this tracking number was announced before: use GetParcel to look it up".into(),
-        ),
+        StoreError::TrackingNumberTaken => status(Problem::NumberTaken),
         StoreError::Exists => told(Code::AlreadyExists, "EXISTS", "it exists already".into()),
         StoreError::NotFound => told(Code::NotFound, "NOT_FOUND", "no such thing".into()),
         StoreError::Unavailable(text) => {
