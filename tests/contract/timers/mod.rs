@@ -1,5 +1,6 @@
 //! The timers' promises, in this process, on Redis and on a Redis cluster.
 
+mod faults;
 mod model;
 mod promises;
 
