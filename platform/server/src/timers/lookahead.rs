@@ -13,23 +13,26 @@ use crate::platform::Platform;
 
 const WINDOW: SignedDuration = SignedDuration::from_mins(10);
 const EVERY: SignedDuration = SignedDuration::from_secs(30);
+/// So far back, where the index went away or a process died: the sweep leaves as much to the index.
+const GRACE: SignedDuration = SignedDuration::from_secs(30);
 /// Timers looked for at once.
 const ROWS: u64 = 5000;
 
 /// Runs until the process drains. When the index comes back after it was away, the window is looked at anew.
 pub async fn look_ahead(platform: Platform, draining: CancellationToken) -> anyhow::Result<()> {
     let mut returned = platform.timekeeping.returned.subscribe();
-    let mut checked_until = platform.shared_now();
+    // Who ran before may have died between a row and its timer, so the first look is at once and a little back.
+    let mut checked_until = platform.shared_now() - GRACE;
     loop {
+        let now = platform.shared_now();
+        match check(&platform, checked_until.max(now - GRACE), now + WINDOW).await {
+            Ok(()) => checked_until = now + WINDOW,
+            Err(error) => tracing::debug!(error, "not looked ahead, it will be tried again"),
+        }
         tokio::select! {
             () = draining.cancelled() => return Ok(()),
             () = platform.clock.sleep_until(platform.now() + EVERY) => {}
-            _ = returned.changed() => checked_until = platform.shared_now(),
-        }
-        let now = platform.shared_now();
-        match check(&platform, checked_until.max(now), now + WINDOW).await {
-            Ok(()) => checked_until = now + WINDOW,
-            Err(error) => tracing::debug!(error, "not looked ahead, it will be tried again"),
+            _ = returned.changed() => checked_until = platform.shared_now() - GRACE,
         }
     }
 }
