@@ -110,3 +110,17 @@ async fn a_layer_of_nobody_is_refused() {
     let refused = administrator.set_policy(CommunityId("nowhere".to_owned()), waits(None, None)).await.unwrap_err();
     assert_eq!((refused.code, &*refused.reason), (Code::NotFound, "COMMUNITY_NOT_FOUND"));
 }
+
+#[tokio::test]
+async fn a_plan_for_the_millisecond_of_its_making_is_carried_out() {
+    for stack in [Stack::Embedded, Stack::Servers] {
+        let world = World::on(stack).await;
+        world.administrator().set_policy(community(), waits(Some(1), Some(2))).await.unwrap();
+        let swift = world.courier("swift-express").await;
+        let parcel = swift.bring(&Label::to(&world.resident("王芳"))).await;
+        // No usual hour comes before T2, so T1 itself is the time to remind.
+        world.let_pass(hours(1)).await;
+        let reminded = swift.await_event(EventKind::ReminderSent).await;
+        assert_eq!((reminded.parcel_id, from_wire(reminded.event_time.unwrap())), (parcel.id, world.now()));
+    }
+}

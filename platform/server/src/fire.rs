@@ -29,7 +29,8 @@ const REARMED_AT_ONCE: u64 = 500;
 /// What became of timers that were fired.
 #[derive(Debug, Default)]
 pub struct Fired {
-    /// Those whose parcels are due at another time, by what the rows say.
+    /// Those whose parcels are due at another time, by what the rows say, or once more at the same: who fires at the
+    /// very millisecond may plan the next step for it. An acknowledgement would take that away.
     pub not_due: Vec<Timer>,
     /// How many parcels changed.
     pub changed: usize,
@@ -60,6 +61,11 @@ impl Platform {
             due.iter().map(|parcel| (parcel.id(), parcel.next_due())).collect();
         let steps = self.take_steps(&tx, due, now).await?;
         fired.changed = steps.len();
+        let once_more = steps.iter().filter_map(|taken| {
+            let due = taken.step.parcel.next_due().filter(|due| taken.due == Some(*due))?;
+            Some(Timer { due, parcel: taken.step.parcel.id() })
+        });
+        fired.not_due.extend(once_more);
         self.save_taken(&tx, &steps, now).await?;
         // What fired is acknowledged, so that the index need not be told twice.
         let moves = tx.moves().into_iter().map(|step| {

@@ -7,7 +7,7 @@ use gatepost_domain::{
     ports::{PAGE, Slot, Terms, Timer, TimersError},
 };
 use jiff::SignedDuration;
-use tokio::task::JoinSet;
+use tokio::{sync::watch, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::{AHEAD, hold::Hold, rebuild::rebuild};
@@ -29,22 +29,32 @@ pub async fn run(platform: Platform, draining: CancellationToken) -> anyhow::Res
     let mut keeper = Keeper::new(platform.clone());
     let mut woken = platform.wakes.timers.subscribe();
     loop {
-        // Whoever sets a timer from here on wakes us.
+        // Whoever sets a timer from here on wakes us. Whatever ended the sleep, a wake-up counts.
         platform.timekeeping.will_look_at(Timestamp::MAX);
-        woken.mark_unchanged();
+        if woken.has_changed().unwrap_or(false) {
+            woken.mark_unchanged();
+            keeper.look_at = None;
+        }
         keeper.turn().await;
         let next = keeper.next_turn();
-        platform.timekeeping.will_look_at(next);
+        // Not the next turn: that may have other reasons, and does not look then.
+        platform.timekeeping.will_look_at(keeper.look_at.unwrap_or(Timestamp::MAX));
         let local = next - (platform.shared_now() - platform.now());
         tokio::select! {
             () = draining.cancelled() => break,
             () = platform.clock.sleep_until(local) => {}
-            _ = woken.changed() => keeper.look_at = None,
+            () = changed(woken.clone()) => {}
             Some(outcome) = keeper.work.join_next() => keeper.worked(outcome),
         }
     }
     keeper.give_back().await;
     Ok(())
+}
+
+/// Returns once there is something that `woken` has not seen, and leaves it unseen.
+async fn changed(mut woken: watch::Receiver<u64>) {
+    // The sender lives as long as the platform.
+    let _ = woken.changed().await;
 }
 
 /// What a piece of work under way came to.
