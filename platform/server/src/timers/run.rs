@@ -194,6 +194,10 @@ impl Keeper {
                 match self.platform.timers.read(&lease, skip).await {
                     Ok(page) => {
                         self.hold.read(lease.slot, skip, &page);
+                        if page.is_empty() && skip == 0 {
+                            // Cancelled, or the index was emptied since it was leased.
+                            self.look_at = None;
+                        }
                         skip += page.len();
                         if page.len() < PAGE {
                             break;
@@ -307,7 +311,13 @@ impl Keeper {
             return;
         }
         match self.platform.timers.renew(&leases, self.platform.now(), self.terms).await {
-            Ok(renewed) => self.hold.renewed(&leases, &renewed),
+            Ok(renewed) => {
+                if renewed.contains(&None) {
+                    // Something new is there, or the index was emptied.
+                    self.look_at = None;
+                }
+                self.hold.renewed(&leases, &renewed);
+            }
             Err(error) => tracing::debug!(%error, "leases not renewed"),
         }
     }

@@ -146,6 +146,13 @@ impl RedisTimers {
         self.views.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// What was known of a shard may be wrong.
+    fn look_again_at(&self, shard: u16) {
+        if let Some(view) = self.views().get_mut(usize::from(shard)) {
+            view.looked_at = None;
+        }
+    }
+
     /// The time as scripts take it: none for the server's own.
     fn time(&self, now: Timestamp) -> String {
         if self.server_time { String::new() } else { now.as_millisecond().to_string() }
@@ -319,6 +326,10 @@ impl Timers for RedisTimers {
         let mut command = redis::cmd("ZRANGE");
         command.arg(self.keys.bucket(lease.slot)).arg(skip).arg(skip + PAGE - 1).arg("WITHSCORES");
         let page: Vec<(Vec<u8>, f64)> = self.connection.query(lease.slot.shard, &command).await?;
+        if page.is_empty() && skip == 0 {
+            // Everything was cancelled, or Redis was emptied: the next look should tell.
+            self.look_again_at(lease.slot.shard);
+        }
         page.iter().map(|(id, offset)| keys::timer(lease.slot, id, *offset)).collect()
     }
 
@@ -337,6 +348,10 @@ impl Timers for RedisTimers {
                 let (token, held): (String, Vec<i64>) = self.connection.run(shard, &self.scripts.renew, &call).await?;
                 if held.len() != leases.len() {
                     return Err(unreadable());
+                }
+                if held.contains(&0) {
+                    // Something was put there, or Redis was emptied.
+                    self.look_again_at(shard);
                 }
                 let token = score_to_token(&token)?;
                 renewed.extend(leases.iter().zip(held).map(|(lease, held)| (lease.slot, (held == 1).then_some(token))));
@@ -382,9 +397,7 @@ impl Timers for RedisTimers {
                     }
                 }
                 self.connection.run::<i64>(shard, &self.scripts.release, &call).await?;
-                if let Some(view) = self.views().get_mut(usize::from(shard)) {
-                    view.looked_at = None;
-                }
+                self.look_again_at(shard);
             }
         }
         Ok(())
