@@ -137,6 +137,8 @@ impl WorldBuilder {
                 tokio::task::spawn_blocking(|| (fresh_database(), Redis::start())).await.expect("both start");
             config.database.url = url.into();
             config.timers.kind = TimersKind::Redis;
+            // The world's clock, not the server's.
+            config.timers.server_time = false;
             config.timers.redis_urls = vec![server.url().to_owned().into()];
             redis = Some(server);
         }

@@ -3,7 +3,7 @@
 use gatepost_proto::v1::{EventKind, WaitingPolicy, policy_layer::Layer, policy_layer::Layer::CommunityId};
 use gatepost_tests::{
     clients::{Label, duration_to_wire, from_wire},
-    world::{COMMUNITY, World, hours},
+    world::{COMMUNITY, Stack, World, hours},
 };
 use tonic::Code;
 
@@ -74,23 +74,31 @@ async fn t1_stays_below_t2_in_every_combination() {
 }
 
 #[tokio::test]
-async fn parcels_keep_the_deadlines_they_were_given() {
-    let world = World::new().await;
-    let administrator = world.administrator();
-    let (swift, cloud) = (world.courier("swift-express").await, world.courier("cloud-way").await);
-    let wang = world.resident("王芳");
-    let before = swift.bring(&Label::to(&wang)).await;
-    administrator.set_policy(courier("swift-express"), waits(Some(2), Some(6))).await.unwrap();
-    let after = swift.bring(&Label::to(&wang)).await;
-    let others = cloud.bring(&Label::to(&wang)).await;
-    let recall_at = |parcel: &gatepost_proto::v1::Parcel| from_wire(parcel.recall_at.unwrap());
-    assert_eq!(recall_at(&before), world.now() + hours(72));
-    assert_eq!(recall_at(&after), world.now() + hours(6));
-    assert_eq!(recall_at(&others), world.now() + hours(72));
-    world.let_pass(hours(6)).await;
-    let recall = swift.await_event(EventKind::RecallRequested).await;
-    assert_eq!(recall.parcel_id, after.id);
-    assert_eq!(swift.parcel(&before.id).await.unwrap().recall_at, before.recall_at);
+async fn deadlines_move_with_the_policy() {
+    for stack in [Stack::Embedded, Stack::Servers] {
+        let world = World::on(stack).await;
+        let administrator = world.administrator();
+        let (swift, cloud) = (world.courier("swift-express").await, world.courier("cloud-way").await);
+        let wang = world.resident("王芳");
+        let before = swift.bring(&Label::to(&wang)).await;
+        let others = cloud.bring(&Label::to(&wang)).await;
+        let recall_at = |parcel: &gatepost_proto::v1::Parcel| from_wire(parcel.recall_at.unwrap());
+        assert_eq!(recall_at(&before), world.now() + hours(72));
+        administrator.set_policy(courier("swift-express"), waits(Some(2), Some(6))).await.unwrap();
+        let earlier = swift.parcel(&before.id).await.unwrap();
+        assert_eq!((recall_at(&earlier), recall_at(&others)), (world.now() + hours(6), world.now() + hours(72)));
+        administrator.set_policy(courier("swift-express"), waits(Some(2), Some(9))).await.unwrap();
+        world.let_pass(hours(6)).await;
+        let later = swift.parcel(&before.id).await.unwrap();
+        assert_eq!(later.state(), gatepost_proto::v1::ParcelState::Waiting, "T2 moved later");
+        // T2 is in the past at once.
+        administrator.set_policy(courier("swift-express"), waits(Some(2), Some(5))).await.unwrap();
+        let recall = swift.await_event(EventKind::RecallRequested).await;
+        assert_eq!(recall.parcel_id, before.id);
+        administrator.set_policy(courier("swift-express"), waits(Some(2), Some(50))).await.unwrap();
+        let asked = swift.parcel(&before.id).await.unwrap();
+        assert_eq!(asked.state(), gatepost_proto::v1::ParcelState::RecallRequested, "what was requested stands");
+    }
 }
 
 #[tokio::test]
@@ -101,4 +109,18 @@ async fn a_layer_of_nobody_is_refused() {
     assert_eq!((refused.code, &*refused.reason), (Code::NotFound, "COURIER_NOT_FOUND"));
     let refused = administrator.set_policy(CommunityId("nowhere".to_owned()), waits(None, None)).await.unwrap_err();
     assert_eq!((refused.code, &*refused.reason), (Code::NotFound, "COMMUNITY_NOT_FOUND"));
+}
+
+#[tokio::test]
+async fn a_plan_for_the_millisecond_of_its_making_is_carried_out() {
+    for stack in [Stack::Embedded, Stack::Servers] {
+        let world = World::on(stack).await;
+        world.administrator().set_policy(community(), waits(Some(1), Some(2))).await.unwrap();
+        let swift = world.courier("swift-express").await;
+        let parcel = swift.bring(&Label::to(&world.resident("王芳"))).await;
+        // No usual hour comes before T2, so T1 itself is the time to remind.
+        world.let_pass(hours(1)).await;
+        let reminded = swift.await_event(EventKind::ReminderSent).await;
+        assert_eq!((reminded.parcel_id, from_wire(reminded.event_time.unwrap())), (parcel.id, world.now()));
+    }
 }

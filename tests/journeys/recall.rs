@@ -3,7 +3,7 @@
 use gatepost_proto::v1::{DoorDeliveryOutcome, EventKind, ParcelState};
 use gatepost_tests::{
     clients::{Label, from_wire},
-    world::{World, hours},
+    world::{World, hours, minutes},
 };
 use tonic::Code;
 
@@ -89,4 +89,25 @@ async fn without_a_recall_there_is_nothing_to_accept_or_refuse() {
     assert_eq!((refused.code, &*refused.metadata["state"]), (Code::FailedPrecondition, "WAITING"));
     let refused = courier.report(&parcel.id, DoorDeliveryOutcome::Delivered).await.unwrap_err();
     assert_eq!((refused.code, &*refused.metadata["state"]), (Code::FailedPrecondition, "WAITING"));
+}
+
+#[tokio::test]
+async fn without_any_index_deadlines_come_from_the_rows() {
+    let nowhere = tempfile::tempdir().unwrap();
+    let url = format!("redis+unix://{}", nowhere.path().join("nobody.sock").display());
+    let world = World::builder()
+        .config(|config| {
+            config.timers.kind = gatepost_server::config::TimersKind::Redis;
+            config.timers.redis_urls = vec![url.into()];
+            config.timers.sweep_every = std::time::Duration::from_secs(30);
+        })
+        .start()
+        .await;
+    let swift = world.courier("swift-express").await;
+    let parcel = swift.bring(&Label::to(&world.resident("王芳"))).await;
+    // The sweep leaves half a minute to the index.
+    world.let_pass(hours(72) + minutes(1)).await;
+    let recall = swift.await_event(EventKind::RecallRequested).await;
+    assert_eq!(recall.parcel_id, parcel.id);
+    world.drain().await;
 }

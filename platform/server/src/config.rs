@@ -96,8 +96,16 @@ pub struct Timers {
     pub redis_urls: Vec<SecretString>,
     /// Parts of the index, each in one slot of a cluster. Must be equal on every replica.
     pub shards: u16,
-    /// Timers taken at once.
+    /// How long a slot of the index in Redis is; best is what makes one hold 32 to 100 timers. May differ between
+    /// replicas while it is changed.
+    #[serde(with = "humantime_serde")]
+    pub slot_width: Duration,
+    /// Whether Redis's clock decides what is due, so that replicas with wrong clocks agree.
+    pub server_time: bool,
+    /// Timers fired in one transaction.
     pub batch: usize,
+    /// Timers held in memory at most; what is due beyond that waits in the index.
+    pub held_max: usize,
     /// How long a taken timer is kept from others.
     #[serde(with = "humantime_serde")]
     pub lease: Duration,
@@ -112,7 +120,10 @@ impl Default for Timers {
             kind: TimersKind::Embedded,
             redis_urls: Vec::new(),
             shards: 16,
+            slot_width: Duration::from_secs(20),
+            server_time: true,
             batch: 500,
+            held_max: 50_000,
             lease: Duration::from_secs(5),
             sweep_every: Duration::from_secs(30),
         }
@@ -246,8 +257,17 @@ impl Config {
         if !(1..=4096).contains(&self.timers.shards) {
             return Err(ConfigError::Range("timers.shards must be 1 to 4096"));
         }
-        if !(1..=5_000).contains(&self.timers.batch) {
-            return Err(ConfigError::Range("timers.batch must be 1 to 5000"));
+        if !(1..=500).contains(&self.timers.batch) {
+            return Err(ConfigError::Range("timers.batch must be 1 to 500"));
+        }
+        if !(500..=10_000_000).contains(&self.timers.held_max) {
+            return Err(ConfigError::Range("timers.held_max must be 500 to 10000000"));
+        }
+        if !(Duration::from_secs(1)..=Duration::from_secs(600)).contains(&self.timers.lease) {
+            return Err(ConfigError::Range("timers.lease must be 1s to 10m"));
+        }
+        if !(Duration::from_millis(1)..=Duration::from_secs(3600)).contains(&self.timers.slot_width) {
+            return Err(ConfigError::Range("timers.slot_width must be 1ms to 1h"));
         }
         if !(1..=64).contains(&self.vision.frames_per_camera) {
             return Err(ConfigError::Range("vision.frames_per_camera must be 1 to 64"));

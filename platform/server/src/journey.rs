@@ -1,12 +1,14 @@
 //! How a parcel moves: load it, decide (domain), save state and effects together. All branching is in the domain's
 //! steps, all IO is here.
 
+use std::sync::Arc;
+
 use gatepost_domain::{
     Effect, Parcel, ReminderCause, Step, Timestamp,
     community::{Community, DisplayPolicy},
     consent::{Purpose, may_deposit},
     id::{NoticeId, ParcelId, ResidentId},
-    journey::{Circumstances, recall, remind},
+    journey::{Circumstances, remind},
     placement::{self, Candidate, Occupied},
     policy::WaitingPolicy,
     recipient::Addressee,
@@ -26,15 +28,33 @@ use crate::{
 /// What a step on one parcel may look at, loaded.
 pub struct Setting {
     /// The parcel's community.
-    pub community: Community,
+    pub community: Arc<Community>,
     /// In effect for the parcel.
-    pub policy: WaitingPolicy,
-    now: Timestamp,
+    pub policy: Arc<WaitingPolicy>,
+    /// The present.
+    pub now: Timestamp,
     pickups: Vec<Timestamp>,
     building_name: String,
 }
 
 impl Setting {
+    /// Of what was loaded.
+    pub fn new(
+        community: Arc<Community>,
+        policy: Arc<WaitingPolicy>,
+        now: Timestamp,
+        parcel: &Parcel,
+        pickups: Vec<Timestamp>,
+    ) -> Self {
+        let building_name = match parcel.addressee() {
+            Addressee::Resident { building, .. } => {
+                community.topology.building_name(building).unwrap_or(building.as_str()).to_owned()
+            }
+            Addressee::Unresolved(_) => String::new(),
+        };
+        Self { community, policy, now, pickups, building_name }
+    }
+
     /// As the domain takes it.
     pub fn circumstances(&self) -> Circumstances<'_> {
         Circumstances {
@@ -53,12 +73,11 @@ impl Platform {
         let facts = parcel.facts();
         let community = tx.community(&facts.community).await?.ok_or(Problem::NotFound(Missing::Community))?;
         let policy = self.policy(tx, &facts.community, Some(&facts.courier)).await?;
-        let (mut pickups, mut building_name) = (Vec::new(), String::new());
-        if let Addressee::Resident { resident, building, .. } = parcel.addressee() {
-            pickups = tx.pickups(*resident, PICKUPS_MAX as u64).await?;
-            building_name = community.topology.building_name(building).unwrap_or(building.as_str()).to_owned();
-        }
-        Ok(Setting { community, policy, now, pickups, building_name })
+        let pickups = match parcel.addressee().resident_id() {
+            Some(resident) => tx.pickups(resident, PICKUPS_MAX as u64).await?,
+            None => Vec::new(),
+        };
+        Ok(Setting::new(Arc::new(community), Arc::new(policy), now, parcel, pickups))
     }
 
     /// Saves a step: the parcel, and everything it asks of the world. Returns the parcel as saved.
@@ -88,7 +107,6 @@ impl Platform {
         Ok(parcel)
     }
 
-    /// One row for each channel that can reach the resident.
     async fn write_notices(
         &self,
         tx: &Tx,
@@ -97,6 +115,18 @@ impl Platform {
         cause: &ReminderCause,
         setting: &Setting,
     ) -> Result<(), StoreError> {
+        let email = tx.with_email(&[resident]).await?.contains(&resident);
+        tx.insert_notices(&self.notices(parcel, (resident, email), cause, setting)).await
+    }
+
+    /// One notice for each channel that can reach the resident, who has an e-mail address or not.
+    pub fn notices(
+        &self,
+        parcel: &Parcel,
+        (resident, email): (ResidentId, bool),
+        cause: &ReminderCause,
+        setting: &Setting,
+    ) -> Vec<NoticeRecord> {
         use secrecy::ExposeSecret as _;
         let mut channels = Vec::new();
         let at_gate = matches!(cause, ReminderCause::SeenAtGate { .. });
@@ -106,31 +136,27 @@ impl Platform {
         if !self.config.webhook.url.is_empty() {
             channels.push(Channel::Webhook);
         }
-        let email = tx.resident(resident).await?.is_some_and(|resident| !resident.email.is_empty());
         if email && !self.config.smtp.url.expose_secret().is_empty() {
             channels.push(Channel::Email);
         }
         if channels.is_empty() {
             tracing::warn!(parcel.id = %parcel.id(), "no channel reaches the resident: configure webhook or smtp");
         }
-        for channel in channels {
-            let notice = NoticeRecord {
-                id: NoticeId(self.new_id()),
-                parcel: parcel.id(),
-                resident,
-                channel,
-                cause: cause.clone(),
-                decided_at: setting.now,
-                delivery: Delivery::Pending,
-                attempts: 0,
-                // A display is answered on the camera's own stream, at once or never.
-                next_attempt_at: (channel != Channel::GateDisplay).then_some(setting.now),
-                last_error: String::new(),
-                traceparent: telemetry::traceparent().unwrap_or_default(),
-            };
-            tx.insert_notice(&notice).await?;
-        }
-        Ok(())
+        let notice = |channel| NoticeRecord {
+            id: NoticeId(self.new_id()),
+            parcel: parcel.id(),
+            resident,
+            channel,
+            cause: cause.clone(),
+            decided_at: setting.now,
+            delivery: Delivery::Pending,
+            attempts: 0,
+            // A display is answered on the camera's own stream, at once or never.
+            next_attempt_at: (channel != Channel::GateDisplay).then_some(setting.now),
+            last_error: String::new(),
+            traceparent: telemetry::traceparent().unwrap_or_default(),
+        };
+        channels.into_iter().map(notice).collect()
     }
 
     /// Ranks the community's lockers for a parcel of this resident. Take the community's lock before.
@@ -155,35 +181,6 @@ impl Platform {
     /// Whether this parcel may go into a locker.
     pub fn may_deposit(told_courier: gatepost_domain::consent::DepositConsent, resident: &Resident) -> bool {
         may_deposit(told_courier, resident.agrees_to(Purpose::LockerDeposit))
-    }
-
-    /// Looks at a parcel whose time may have come. Harmless when nothing is due.
-    pub async fn fire(&self, id: ParcelId) -> Result<Option<Parcel>, Problem> {
-        settle(|| self.try_fire(id)).await
-    }
-
-    async fn try_fire(&self, id: ParcelId) -> Result<Option<Parcel>, Problem> {
-        let tx = self.store.write().await?;
-        let now = self.now();
-        let Some(parcel) = tx.parcel(id).await? else {
-            return Ok(None);
-        };
-        let span = tracing::info_span!("timer", parcel.id = %id);
-        telemetry::span_parent(&span, &parcel.facts().traceparent);
-        let due = parcel.next_due();
-        let work = async {
-            let setting = self.setting(&tx, &parcel, now).await?;
-            let step = recall::when_due(parcel, setting.circumstances());
-            let changed = step.changed;
-            let parcel = self.save(&tx, step, &setting).await?;
-            if changed && let Some(due) = due {
-                self.metrics.timer_lateness.record(now.duration_since(due).as_secs_f64().max(0.0), &[]);
-            }
-            Ok::<_, Problem>(parcel)
-        };
-        let parcel = tracing::Instrument::instrument(work, span).await?;
-        self.commit_steps(tx, std::slice::from_ref(&parcel)).await?;
-        Ok(Some(parcel))
     }
 
     /// A resident was recognised at a gate. Returns the parcels they were reminded of.

@@ -5,6 +5,7 @@ pub mod admin;
 mod api;
 mod auth;
 pub mod config;
+mod fire;
 mod health;
 mod journey;
 mod metrics;
@@ -54,6 +55,7 @@ pub async fn run(
     let address = listener.local_addr()?;
     shutdown.spawn("timers", timers::run(platform.clone(), draining.clone()));
     shutdown.spawn("sweep", timers::sweep(platform.clone(), draining.clone()));
+    shutdown.spawn("lookahead", timers::look_ahead(platform.clone(), draining.clone()));
     shutdown.spawn("notices", notification::run(platform.clone(), channels, draining.clone()));
     shutdown.spawn("grpc", async move {
         let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));

@@ -12,8 +12,19 @@ pub struct Metrics {
     pub steps: Counter<u64>,
     pub timer_lateness: Histogram<f64>,
     pub timers_not_moved: Counter<u64>,
+    pub timers_scheduled: Counter<u64>,
+    pub timers_fired: Counter<u64>,
+    pub timers_held: Gauge<u64>,
+    pub timers_reachable: Gauge<u64>,
+    pub timers_loaded: Gauge<u64>,
+    pub timers_clock_offset: Gauge<i64>,
+    pub timers_claim: Histogram<f64>,
+    pub timers_leases_expired: Counter<u64>,
+    pub timers_checked: Counter<u64>,
+    pub timers_repaired: Counter<u64>,
     pub timers_swept: Counter<u64>,
     pub timers_rebuilt: Counter<u64>,
+    pub timers_rebuild: Histogram<f64>,
     pub notices: Counter<u64>,
     pub frames: Counter<u64>,
     pub frame_age: Histogram<f64>,
@@ -27,11 +38,27 @@ impl Default for Metrics {
         let meter = global::meter("gatepost");
         let counter = |name, what| meter.u64_counter(name).with_description(what).build();
         let seconds = |name, what| meter.f64_histogram(name).with_unit("s").with_description(what).build();
+        let number = |name, what| meter.u64_gauge(name).with_description(what).build();
         Self {
             rpcs: seconds("gatepost_rpc_duration", "time to answer a call, by rpc and code"),
             steps: counter("gatepost_steps", "steps taken, by the state they led to"),
             timer_lateness: seconds("gatepost_timer_lateness", "from a deadline to its effect's transaction"),
             timers_not_moved: counter("gatepost_timers_not_moved", "timers the index did not take; alarm above 0"),
+            timers_scheduled: counter("gatepost_timers_scheduled", "deadlines that moved"),
+            timers_fired: counter("gatepost_timers_fired", "timers fired, by outcome: effect, nothing or not_due"),
+            timers_held: number("gatepost_timers_held", "timers read and not yet acknowledged"),
+            timers_reachable: number("gatepost_timers_reachable", "1 while the timer index answers; alarm at 0"),
+            timers_loaded: number("gatepost_timers_loaded", "1 unless a part of the timer index was lost"),
+            timers_clock_offset: meter
+                .i64_gauge("gatepost_timers_clock_offset")
+                .with_unit("ms")
+                .with_description("the index's clock minus this replica's; alarm beyond 1000")
+                .build(),
+            timers_claim: seconds("gatepost_timers_claim_duration", "time to lease what is due"),
+            timers_leases_expired: counter("gatepost_timers_leases_expired", "leases whose holder let them run out"),
+            timers_checked: counter("gatepost_timers_lookahead_checked", "timers looked for before they were due"),
+            timers_repaired: counter("gatepost_timers_lookahead_repaired", "timers missing then and put back"),
+            timers_rebuild: seconds("gatepost_timers_rebuild_duration", "time to make the index from the rows"),
             timers_swept: counter("gatepost_timers_swept", "deadlines found by the sweep only; alarm above 0"),
             timers_rebuilt: counter("gatepost_timers_rebuilt", "timers put back after the index was lost"),
             notices: counter("gatepost_notices", "attempts to deliver a reminder, by channel and outcome"),

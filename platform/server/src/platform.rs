@@ -2,7 +2,13 @@
 
 use std::{ops::ControlFlow, sync::Arc};
 
-use gatepost_domain::{Parcel, Timestamp, id::CommunityId, policy, ports::Timers, principal::Principal};
+use gatepost_domain::{
+    Parcel, Timestamp,
+    id::CommunityId,
+    policy,
+    ports::{Move, Timers},
+    principal::Principal,
+};
 use gatepost_process::{clock::SharedClock, ids::new_id};
 use gatepost_storage::{Answered, Store, StoreError, Tx};
 use prost::Message;
@@ -10,7 +16,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use crate::{config::Config, metrics::Metrics, problem::Problem, vision::hub::Hub};
+use crate::{config::Config, metrics::Metrics, problem::Problem, timers::Timekeeping, vision::hub::Hub};
 
 /// A handle on the server's parts; clones share them.
 #[derive(Clone)]
@@ -30,6 +36,8 @@ pub struct Parts {
     pub metrics: Metrics,
     /// Connected workers and the frames on their way.
     pub hub: Hub,
+    /// What the timers' loop knows of the index.
+    pub timekeeping: Timekeeping,
     /// Woken when an event may have been appended, a notice written or a timer set.
     pub wakes: Wakes,
 }
@@ -123,28 +131,32 @@ impl Platform {
 
     /// Commits steps that no request asked for.
     pub async fn commit_steps(&self, tx: Tx, moved: &[Parcel]) -> Result<(), StoreError> {
+        let moves = tx.moves();
         tx.commit().await?;
-        for parcel in moved {
-            self.follow_timer(parcel).await;
-        }
-        if !moved.is_empty() {
-            self.wakes.events.send_modify(|count| *count += 1);
-            self.wakes.notices.send_modify(|count| *count += 1);
-        }
+        self.follow(moves, !moved.is_empty()).await;
         Ok(())
     }
 
-    /// Moves the index after a parcel. A failure is no error: the sweep over the rows finds what the index misses.
-    async fn follow_timer(&self, parcel: &Parcel) {
-        let outcome = match parcel.next_due() {
-            Some(due) => self.timers.set(parcel.id(), due).await,
-            None => self.timers.clear(parcel.id()).await,
-        };
-        if let Err(error) = outcome {
-            tracing::warn!(parcel.id = %parcel.id(), %error, "timer not moved, the sweep will find it");
-            self.metrics.timers_not_moved.add(1, &[]);
+    /// After a commit: moves the index after the rows, and wakes who waits for events and notices. That the index does
+    /// not follow is no error: the look ahead puts back what it misses, and the sweep finds the rest.
+    pub async fn follow(&self, moves: Vec<Move>, news: bool) {
+        if news {
+            self.wakes.events.send_modify(|count| *count += 1);
+            self.wakes.notices.send_modify(|count| *count += 1);
         }
-        self.wakes.timers.send_modify(|count| *count += 1);
+        if moves.is_empty() {
+            return;
+        }
+        if let Err(error) = self.timers.schedule(&moves).await {
+            tracing::warn!(timers = moves.len(), %error, "timers not moved, the look ahead or the sweep will find them");
+            self.metrics.timers_not_moved.add(moves.len() as u64, &[]);
+        }
+        self.metrics.timers_scheduled.add(moves.len() as u64, &[]);
+        if let Some(due) = moves.iter().filter_map(|step| step.due).min()
+            && self.timekeeping.looks_later_than(due)
+        {
+            self.wakes.timers.send_modify(|count| *count += 1);
+        }
     }
 
     /// The waiting policy in effect for a community and a courier.

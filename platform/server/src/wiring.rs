@@ -14,6 +14,7 @@ use crate::{
     metrics::Metrics,
     notification::{Channels, email::EmailChannel, webhook::WebhookChannel},
     platform::{Parts, Platform, Wakes},
+    timers::Timekeeping,
     vision::hub::Hub,
 };
 
@@ -37,9 +38,12 @@ pub async fn platform(config: Config, data_dir: &Path, clock: SharedClock) -> an
                 urls: config.timers.redis_urls.iter().map(|url| url.expose_secret().to_owned()).collect(),
                 cluster: kind == TimersKind::RedisCluster,
                 shards: config.timers.shards,
-                key_prefix: "gatepost".to_owned(),
+                slot_width: config.timers.slot_width,
+                server_time: config.timers.server_time,
+                ..RedisOptions::default()
             };
-            Arc::new(RedisTimers::connect(&options).await.context("Redis cannot be reached: check timers.redis_urls")?)
+            // It may be away: the platform starts all the same, and sweeps.
+            Arc::new(RedisTimers::new(options).context("check [timers]")?)
         }
     };
     let frame_age_max = SignedDuration::try_from(config.vision.frame_age_max)?;
@@ -49,6 +53,7 @@ pub async fn platform(config: Config, data_dir: &Path, clock: SharedClock) -> an
         clock,
         metrics: Metrics::default(),
         hub: Hub::new(frame_age_max),
+        timekeeping: Timekeeping::default(),
         wakes: Wakes::default(),
         config,
     }))

@@ -1,8 +1,8 @@
 //! The index of deadlines in this process, for the embedded default. It is empty at every start, and says so until
-//! it was built from the rows.
+//! it was built from the rows. It has the same slots and leases as the one in Redis, so the same loop serves both.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet},
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
@@ -10,8 +10,11 @@ use async_trait::async_trait;
 use gatepost_domain::{
     Timestamp,
     id::ParcelId,
-    ports::{Claim, Claimed, Timers, TimersError},
+    ports::{Claim, Extent, Lease, Move, PAGE, Slot, Terms, Timer, Timers, TimersError, millis_up},
 };
+
+/// How long a slot is. Here it only bounds how much is read ahead.
+const WIDTH: u32 = 1000;
 
 /// Deadlines in order, in memory.
 #[derive(Debug, Default)]
@@ -19,31 +22,71 @@ pub struct EmbeddedTimers {
     index: Mutex<Index>,
 }
 
-/// When an entry is due, in milliseconds, and whether that is the end of a lease. At the same instant leases come
-/// last.
-type Due = (i64, bool);
-
 #[derive(Debug, Default)]
 struct Index {
-    /// In the order they are due; the parcel's id breaks ties, so that no two entries are equal.
-    by_due: BTreeSet<(Due, ParcelId)>,
-    by_parcel: HashMap<ParcelId, Due>,
+    slots: BTreeMap<i64, Bucket>,
+    /// When a slot is free to be leased, in milliseconds, and its number.
+    order: BTreeSet<(i64, i64)>,
+    leases: i64,
     whole: bool,
 }
 
+#[derive(Debug, Default)]
+struct Bucket {
+    timers: BTreeSet<(i64, ParcelId)>,
+    /// As in the order.
+    free_at: i64,
+    /// Of the present lease, if any.
+    token: Option<i64>,
+}
+
 impl Index {
-    fn put(&mut self, parcel: ParcelId, due: Due) {
-        if let Some(old) = self.by_parcel.insert(parcel, due) {
-            self.by_due.remove(&(old, parcel));
-        }
-        self.by_due.insert((due, parcel));
+    fn put(&mut self, parcel: ParcelId, due: Timestamp) {
+        let due = millis_up(due);
+        let number = due.div_euclid(WIDTH.into());
+        self.slots.entry(number).or_default().timers.insert((due, parcel));
+        self.free(number);
     }
 
-    fn remove(&mut self, parcel: ParcelId) {
-        if let Some(old) = self.by_parcel.remove(&parcel) {
-            self.by_due.remove(&(old, parcel));
+    /// Ends the lease of a slot, if there is one.
+    fn free(&mut self, number: i64) {
+        self.set_free_at(number, slot(number).start(), None);
+    }
+
+    fn set_free_at(&mut self, number: i64, at: i64, token: Option<i64>) {
+        let Some(bucket) = self.slots.get_mut(&number) else { return };
+        self.order.remove(&(bucket.free_at, number));
+        (bucket.free_at, bucket.token) = (at, token);
+        self.order.insert((at, number));
+    }
+
+    fn take(&mut self, parcel: ParcelId, due: Timestamp) {
+        let due = millis_up(due);
+        if let Some(bucket) = self.slots.get_mut(&due.div_euclid(WIDTH.into())) {
+            bucket.timers.remove(&(due, parcel));
         }
     }
+
+    fn drop_slot(&mut self, number: i64) {
+        if let Some(bucket) = self.slots.remove(&number) {
+            self.order.remove(&(bucket.free_at, number));
+        }
+    }
+
+    fn held(&self, lease: &Lease) -> bool {
+        self.slots.get(&lease.slot.number).is_some_and(|bucket| bucket.token == Some(lease.token))
+    }
+
+    fn lease(&mut self, number: i64, now: Timestamp, terms: Terms) -> Lease {
+        self.leases += 1;
+        let end = millis_up(now + terms.ahead + terms.lease);
+        self.set_free_at(number, end, Some(self.leases));
+        Lease { slot: slot(number), token: self.leases }
+    }
+}
+
+fn slot(number: i64) -> Slot {
+    Slot { shard: 0, width: WIDTH, number }
 }
 
 impl EmbeddedTimers {
@@ -60,57 +103,97 @@ impl EmbeddedTimers {
 
 #[async_trait]
 impl Timers for EmbeddedTimers {
-    async fn set(&self, parcel: ParcelId, due: Timestamp) -> Result<(), TimersError> {
-        self.index().put(parcel, (due.as_millisecond(), false));
-        Ok(())
-    }
-
-    async fn clear(&self, parcel: ParcelId) -> Result<(), TimersError> {
-        self.index().remove(parcel);
-        Ok(())
-    }
-
-    async fn claim(&self, now: Timestamp, leased_until: Timestamp, limit: usize) -> Result<Claim, TimersError> {
+    async fn schedule(&self, moves: &[Move]) -> Result<(), TimersError> {
         let mut index = self.index();
-        if !index.whole {
-            return Err(TimersError::Lost);
+        for Move { parcel, was, due } in moves {
+            if let Some(was) = was.filter(|was| Some(millis_up(*was)) != due.map(millis_up)) {
+                index.take(*parcel, was);
+            }
+            if let Some(due) = due {
+                index.put(*parcel, *due);
+            }
         }
-        let now = now.as_millisecond();
-        let due: Vec<ParcelId> = index
-            .by_due
+        Ok(())
+    }
+
+    async fn claim(&self, now: Timestamp, terms: Terms) -> Result<Claim, TimersError> {
+        let mut index = self.index();
+        let horizon = (now + terms.ahead).as_millisecond();
+        let numbers: Vec<i64> = index
+            .order
             .iter()
-            .take_while(|((due, _), _)| *due <= now)
-            .take(limit)
-            .map(|(_, parcel)| *parcel)
+            .take_while(|(free_at, _)| *free_at <= horizon)
+            .take(terms.slots_max)
+            .map(|(_, number)| *number)
             .collect();
-        for parcel in &due {
-            index.put(*parcel, (leased_until.as_millisecond(), true));
-        }
-        let timers = due.into_iter().map(|parcel| Claimed { parcel, lease: leased_until }).collect();
-        let head = index.by_due.first().map(|((due, _), _)| *due);
-        Ok(Claim { timers, next_due: head.and_then(|due| Timestamp::from_millisecond(due).ok()) })
+        let leases = numbers.into_iter().map(|number| index.lease(number, now, terms)).collect();
+        let head = index.order.first().and_then(|(free_at, _)| Timestamp::from_millisecond(*free_at).ok());
+        let next_look = head.map(|at| at - terms.ahead);
+        Ok(Claim { leases, next_look, lost: !index.whole, ..Claim::default() })
     }
 
-    async fn acknowledge(&self, claimed: &[Claimed]) -> Result<(), TimersError> {
+    async fn read(&self, lease: &Lease, skip: usize) -> Result<Vec<Timer>, TimersError> {
+        let index = self.index();
+        let timers = index.slots.get(&lease.slot.number).map(|bucket| &bucket.timers);
+        let page = timers.into_iter().flatten().skip(skip).take(PAGE);
+        Ok(page.filter_map(|(due, parcel)| timer(*due, *parcel)).collect())
+    }
+
+    async fn renew(&self, leases: &[Lease], now: Timestamp, terms: Terms) -> Result<Vec<Option<Lease>>, TimersError> {
         let mut index = self.index();
-        for Claimed { parcel, lease } in claimed {
-            if index.by_parcel.get(parcel) == Some(&(lease.as_millisecond(), true)) {
-                index.remove(*parcel);
+        let renewed = leases.iter().map(|lease| index.held(lease).then(|| index.lease(lease.slot.number, now, terms)));
+        Ok(renewed.collect())
+    }
+
+    async fn acknowledge(&self, lease: &Lease, fired: &[Timer], extent: Extent) -> Result<(), TimersError> {
+        let mut index = self.index();
+        for timer in fired {
+            index.take(timer.parcel, timer.due);
+        }
+        let number = lease.slot.number;
+        let empty = index.slots.get(&number).is_some_and(|bucket| bucket.timers.is_empty());
+        if empty {
+            index.drop_slot(number);
+        } else if extent != Extent::Part && index.held(lease) {
+            index.free(number);
+        }
+        Ok(())
+    }
+
+    async fn release(&self, leases: &[Lease]) -> Result<(), TimersError> {
+        let mut index = self.index();
+        for lease in leases {
+            if index.held(lease) {
+                index.free(lease.slot.number);
             }
         }
         Ok(())
     }
 
-    async fn rebuild(&self, page: &[(ParcelId, Timestamp)], last: bool) -> Result<(), TimersError> {
+    async fn begin_rebuild(&self) -> Result<Option<Timer>, TimersError> {
+        Ok(None)
+    }
+
+    async fn rebuild(&self, page: &[Timer], last: bool) -> Result<(), TimersError> {
         let mut index = self.index();
-        for (parcel, due) in page {
-            let due = (due.as_millisecond(), false);
-            // A timer set since the page was read may be earlier; one that fires too early does no harm.
-            if index.by_parcel.get(parcel).is_none_or(|known| due < *known) {
-                index.put(*parcel, due);
-            }
+        for timer in page {
+            index.put(timer.parcel, timer.due);
         }
         index.whole |= last;
         Ok(())
     }
+
+    async fn missing(&self, timers: &[Timer]) -> Result<Vec<Timer>, TimersError> {
+        let index = self.index();
+        let known = |timer: &&Timer| {
+            let due = millis_up(timer.due);
+            let bucket = index.slots.get(&due.div_euclid(WIDTH.into()));
+            bucket.is_some_and(|bucket| bucket.timers.contains(&(due, timer.parcel)))
+        };
+        Ok(timers.iter().filter(|timer| !known(timer)).copied().collect())
+    }
+}
+
+fn timer(due: i64, parcel: ParcelId) -> Option<Timer> {
+    Timestamp::from_millisecond(due).ok().map(|due| Timer { due, parcel })
 }

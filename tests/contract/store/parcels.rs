@@ -4,6 +4,7 @@ use gatepost_domain::{
     Parcel, State,
     parcel::{ReminderPlan, StateName, Stay},
     placement::{DoorReason, Placement},
+    ports::Timer,
     recipient::Addressee,
 };
 use gatepost_storage::StoreError;
@@ -159,18 +160,19 @@ pub async fn deadlines_come_in_order(bench: Bench) {
         let state = if number == 5 { State::PickedUp } else { State::Waiting { stay, plan: ReminderPlan::AtT1 } };
         tx.insert_parcel(&parcel(number, state), t(0)).await.unwrap();
     }
-    let expected: Vec<_> =
-        [8, 9, 6, 7, 4, 2, 3, 1].map(|number: u128| (parcel_id(number), t(100 - 10 * (number as i64 / 2)))).to_vec();
+    let expected: Vec<_> = [8, 9, 6, 7, 4, 2, 3, 1]
+        .map(|number: u128| Timer { due: t(100 - 10 * (number as i64 / 2)), parcel: parcel_id(number) })
+        .to_vec();
     let mut all = Vec::new();
     loop {
-        let after = all.last().map(|(parcel, due)| (*due, *parcel));
-        let page = tx.deadlines(after, 3).await.unwrap();
+        let page = tx.deadlines(all.last().copied(), None, 3).await.unwrap();
         if page.is_empty() {
             break;
         }
         all.extend(page);
     }
     assert_eq!(all, expected);
+    assert_eq!(tx.deadlines(None, Some(t(60)), 10).await.unwrap(), expected[..2]);
     let just_before = t(70) - SignedDuration::from_millis(1);
     assert_eq!(tx.due_parcels(just_before, 10).await.unwrap(), [8, 9].map(parcel_id));
     assert_eq!(tx.due_parcels(t(70), 3).await.unwrap(), [8, 9, 6].map(parcel_id));

@@ -1,9 +1,13 @@
 //! The timers' promises, in this process, on Redis and on a Redis cluster.
 
+mod faults;
 mod model;
 mod promises;
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::{
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
 
 use gatepost_domain::ports::Timers;
 use gatepost_storage::{EmbeddedTimers, RedisOptions, RedisTimers};
@@ -23,31 +27,30 @@ impl Bench {
 
     async fn redis() -> Bench {
         let server = Redis::start();
-        let options = RedisOptions {
-            urls: vec![server.url().to_owned()],
-            cluster: false,
-            shards: 4,
-            key_prefix: "gatepost".to_owned(),
-        };
-        let timers = RedisTimers::connect(&options).await.unwrap();
-        Bench { timers: Box::new(timers), redis: Some((Some(server), options)) }
+        let options = options(vec![server.url().to_owned()], "gatepost".to_owned());
+        Bench::on(Some(server), options)
     }
 
     async fn cluster() -> Bench {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let options = RedisOptions {
-            urls: redis_cluster().urls(),
-            cluster: true,
-            shards: 16,
-            key_prefix: format!("gatepost-{number}"),
-        };
-        let timers = RedisTimers::connect(&options).await.unwrap();
-        Bench { timers: Box::new(timers), redis: Some((None, options)) }
+        let options = options(redis_cluster().urls(), format!("gatepost-{number}"));
+        Bench::on(None, RedisOptions { cluster: true, shards: 16, ..options })
+    }
+
+    fn on(server: Option<Redis>, options: RedisOptions) -> Bench {
+        Bench { timers: Box::new(RedisTimers::new(options.clone()).unwrap()), redis: Some((server, options)) }
+    }
+
+    /// Another replica's.
+    fn another(&self) -> Option<RedisTimers> {
+        let (_, options) = self.redis.as_ref()?;
+        Some(RedisTimers::new(options.clone()).unwrap())
     }
 
     /// Whole and empty.
     async fn whole(self) -> Bench {
+        self.timers.begin_rebuild().await.unwrap();
         self.timers.rebuild(&[], true).await.unwrap();
         self
     }
@@ -65,10 +68,25 @@ impl Bench {
                 let client = redis::cluster::ClusterClient::new(options.urls.iter().map(String::as_str)).unwrap();
                 let mut connection = client.get_async_connection().await.unwrap();
                 for shard in 0..options.shards {
-                    let key = |what| format!("{{{}:{shard}/{}}}:{what}", options.key_prefix, options.shards);
-                    command(&mut connection, &["DEL", &key("due"), &key("whole"), &key("rebuilders")]).await;
+                    for what in ["g", "i", "n", "r", "b", "m"] {
+                        let key = format!("{{{}:{shard}/{}}}:{what}", options.key_prefix, options.shards);
+                        command(&mut connection, &["DEL", &key]).await;
+                    }
                 }
             }
+        }
+    }
+
+    /// As if whoever rebuilds had died long ago.
+    async fn forget_rebuilder(&self) {
+        let Some((server, options)) = &self.redis else { return };
+        let key = format!("{{{}:0/{}}}:b", options.key_prefix, options.shards);
+        if server.is_some() {
+            let client = redis::Client::open(options.urls[0].as_str()).unwrap();
+            command(&mut client.get_multiplexed_async_connection().await.unwrap(), &["DEL", &key]).await;
+        } else {
+            let client = redis::cluster::ClusterClient::new(options.urls.iter().map(String::as_str)).unwrap();
+            command(&mut client.get_async_connection().await.unwrap(), &["DEL", &key]).await;
         }
     }
 
@@ -85,6 +103,19 @@ impl Bench {
                 command(&mut client.get_async_connection().await.unwrap(), &["SCRIPT", "FLUSH"]).await;
             }
         }
+    }
+}
+
+fn options(urls: Vec<String>, key_prefix: String) -> RedisOptions {
+    RedisOptions {
+        urls,
+        key_prefix,
+        shards: 4,
+        slot_width: Duration::from_secs(1),
+        // The tests' time is their own, and every claim asks.
+        server_time: false,
+        look_every: Duration::ZERO,
+        ..RedisOptions::default()
     }
 }
 
@@ -118,15 +149,19 @@ macro_rules! promises {
 
 promises! {
     an_index_is_lost_until_it_is_rebuilt,
-    timers_are_claimed_when_due_and_in_order,
+    slots_are_leased_when_they_begin,
     a_claim_keeps_to_its_limit,
     a_timer_moves_and_is_cleared,
     a_lease_comes_back_unless_acknowledged,
-    an_acknowledgement_leaves_alone_what_was_set_anew,
-    an_old_lease_acknowledges_nothing,
+    leases_are_renewed_while_they_stand,
+    released_slots_are_free_at_once,
+    an_acknowledgement_leaves_alone_what_was_put_anew,
+    an_old_lease_ends_nothing,
     an_emptied_index_is_noticed,
     an_index_emptied_during_its_rebuild_is_noticed,
+    a_rebuild_goes_on_where_it_was_left,
     a_rebuild_keeps_the_earlier_time,
+    missing_timers_are_told,
     scripts_may_be_forgotten,
-    a_burst_is_claimed_page_by_page,
+    a_burst_is_read_and_acknowledged_page_by_page,
 }

@@ -1,99 +1,163 @@
 //! Random steps against an index and a model of it that is too simple to be wrong.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use gatepost_domain::{
-    Timestamp,
     id::ParcelId,
-    ports::{Claim, Claimed},
+    ports::{Extent, Lease, Move, Slot, Timer},
 };
 use proptest::{collection, prelude::*, test_runner::TestRunner};
 
 use super::{
     Bench,
-    promises::{parcel, t},
+    promises::{TERMS, parcel, read_all, t},
 };
 
 #[derive(Debug, Clone)]
 enum Step {
-    Set(u128, i64),
-    Clear(u128),
-    /// Later by so much, leased for so long.
-    Claim(i64, i64),
+    /// Where it goes, or away.
+    Move(u128, Option<i64>),
+    /// The cancellation never arrives.
+    Forget(u128),
+    /// Later by so much.
+    Claim(i64),
     /// The claim before the newest, so that leases may have run out or been replaced.
     Acknowledge(usize),
+    Renew(usize),
+    Release(usize),
 }
 
 fn step() -> impl Strategy<Value = Step> {
     let number = 1..6_u128;
     prop_oneof![
-        (number.clone(), 0..40_i64).prop_map(|(parcel, due)| Step::Set(parcel, due)),
-        number.prop_map(Step::Clear),
-        (0..6_i64, 1..12_i64).prop_map(|(later, lease)| Step::Claim(later, lease)),
-        (0..3_usize).prop_map(Step::Acknowledge),
+        4 => (number.clone(), proptest::option::weighted(0.8, 0..40_i64)).prop_map(|(n, due)| Step::Move(n, due)),
+        1 => number.prop_map(Step::Forget),
+        4 => (0..6_i64).prop_map(Step::Claim),
+        3 => (0..3_usize).prop_map(Step::Acknowledge),
+        1 => (0..3_usize).prop_map(Step::Renew),
+        1 => (0..3_usize).prop_map(Step::Release),
     ]
 }
 
-/// When each timer is due, and whether that is a lease.
+/// What the rows say, and what is in the index beyond that.
 #[derive(Default)]
-struct Model(BTreeMap<ParcelId, (Timestamp, bool)>);
+struct Model {
+    rows: BTreeMap<ParcelId, i64>,
+    index: BTreeSet<Timer>,
+    /// Of every slot that is held: by which claim, and until when.
+    held: BTreeMap<Slot, (usize, i64)>,
+}
+
+struct Claimed {
+    leases: Vec<Lease>,
+    timers: Vec<Timer>,
+}
 
 impl Model {
-    fn claim(&mut self, now: Timestamp, leased_until: Timestamp) -> Claim {
-        let mut due: Vec<_> = self.0.iter().filter(|(_, (at, _))| *at <= now).map(|(id, due)| (*due, *id)).collect();
-        due.sort();
-        let mut timers = Vec::new();
-        for (_, parcel) in due {
-            self.0.insert(parcel, (leased_until, true));
-            timers.push(Claimed { parcel, lease: leased_until });
-        }
-        Claim { timers, next_due: self.0.values().map(|(at, _)| *at).min() }
-    }
-
-    fn acknowledge(&mut self, claimed: &[Claimed]) {
-        for Claimed { parcel, lease } in claimed {
-            if self.0.get(parcel) == Some(&(*lease, true)) {
-                self.0.remove(parcel);
-            }
-        }
+    fn is_free(&self, timer: &Timer, width: u32, now: i64) -> bool {
+        let held = self.held.iter().find(|(slot, _)| number(timer, width) == slot.number && same_shard(slot, timer));
+        held.is_none_or(|(_, (_, until))| *until <= now)
     }
 }
+
+fn number(timer: &Timer, width: u32) -> i64 {
+    timer.due.as_millisecond().div_euclid(width.into())
+}
+
+/// Shards are by the last bytes of the id; the model's parcels have small numbers.
+fn same_shard(slot: &Slot, timer: &Timer) -> bool {
+    let shards = SHARDS.with(std::cell::Cell::get);
+    timer.parcel.0.as_u128() % u128::from(shards) == u128::from(slot.shard)
+}
+
+thread_local! {
+    static SHARDS: std::cell::Cell<u16> = const { std::cell::Cell::new(1) };
+}
+
+/// The width of the slots of every bench: one second, so that several timers share one only at the same second.
+const WIDTH: u32 = 1000;
 
 async fn compare(bench: &Bench, steps: Vec<Step>) {
-    // Each case begins where nothing is set.
-    for number in 1..6 {
-        bench.timers.clear(parcel(number)).await.unwrap();
+    let timers = &*bench.timers;
+    // Each case begins where nothing is there.
+    loop {
+        let all = timers.claim(t(10_000), TERMS).await.unwrap().leases;
+        if all.is_empty() {
+            break;
+        }
+        for lease in all {
+            let rest = timers.read(&lease, 0).await.unwrap();
+            timers.acknowledge(&lease, &rest, Extent::Whole).await.unwrap();
+        }
     }
-    let mut model = Model::default();
-    let mut claims: Vec<Vec<Claimed>> = Vec::new();
-    let mut now = 0;
+    let (mut model, mut claims, mut now) = (Model::default(), Vec::<Claimed>::new(), 0);
     for step in steps {
         match step {
-            Step::Set(number, due) => {
-                bench.timers.set(parcel(number), t(due)).await.unwrap();
-                model.0.insert(parcel(number), (t(due), false));
+            Step::Move(number, due) => {
+                let was = model.rows.get(&parcel(number)).copied();
+                let step = Move { parcel: parcel(number), was: was.map(t), due: due.map(t) };
+                timers.schedule(&[step]).await.unwrap();
+                let timer = |seconds| Timer { due: t(seconds), parcel: parcel(number) };
+                was.map(|was| model.index.remove(&timer(was)));
+                model.rows.remove(&parcel(number));
+                if let Some(due) = due {
+                    model.rows.insert(parcel(number), due);
+                    model.index.insert(timer(due));
+                    let of =
+                        |slot: &Slot| same_shard(slot, &timer(due)) && self::number(&timer(due), WIDTH) == slot.number;
+                    model.held.retain(|slot, _| !of(slot));
+                }
             }
-            Step::Clear(number) => {
-                bench.timers.clear(parcel(number)).await.unwrap();
-                model.0.remove(&parcel(number));
-            }
-            Step::Claim(later, lease) => {
+            Step::Forget(number) => drop(model.rows.remove(&parcel(number))),
+            Step::Claim(later) => {
                 now += later;
-                let claim = bench.timers.claim(t(now), t(now + lease), 100).await.unwrap();
-                assert_eq!(claim, model.claim(t(now), t(now + lease)));
-                claims.push(claim.timers);
+                let claim = timers.claim(t(now), TERMS).await.unwrap();
+                let found = read_all(timers, &claim.leases).await;
+                let free = |timer: &&Timer| timer.due <= t(now) && model.is_free(timer, WIDTH, now);
+                assert_eq!(found, model.index.iter().filter(free).copied().collect::<Vec<_>>());
+                model.held.extend(claim.leases.iter().map(|lease| (lease.slot, (claims.len(), now + 10))));
+                claims.push(Claimed { leases: claim.leases, timers: found });
             }
             Step::Acknowledge(ago) => {
-                if let Some(claim) = claims.iter().rev().nth(ago) {
-                    bench.timers.acknowledge(claim).await.unwrap();
-                    model.acknowledge(claim);
+                let Some(which) = claims.len().checked_sub(ago + 1) else { continue };
+                for lease in &claims[which].leases {
+                    let slot = lease.slot;
+                    let fired = claims[which].timers.iter().filter(|timer| same_shard(&slot, timer));
+                    let fired: Vec<Timer> =
+                        fired.filter(|timer| number(timer, WIDTH) == slot.number).copied().collect();
+                    timers.acknowledge(lease, &fired, Extent::Whole).await.unwrap();
+                    model.index.retain(|timer| !fired.contains(timer));
+                    let mine = model.held.get(&slot).is_some_and(|(claim, _)| *claim == which);
+                    let empty = !model.index.iter().any(|t| same_shard(&slot, t) && number(t, WIDTH) == slot.number);
+                    if mine || empty {
+                        model.held.remove(&slot);
+                    }
                 }
+            }
+            Step::Renew(ago) => {
+                let Some(which) = claims.len().checked_sub(ago + 1) else { continue };
+                let leases = std::mem::take(&mut claims[which].leases);
+                let renewed = timers.renew(&leases, t(now), TERMS).await.unwrap();
+                for (lease, after) in leases.into_iter().zip(renewed) {
+                    let mine = model.held.get(&lease.slot).is_some_and(|(claim, _)| *claim == which);
+                    assert_eq!(after.is_some(), mine, "{lease:?}");
+                    if mine {
+                        model.held.insert(lease.slot, (which, now + 10));
+                    }
+                    claims[which].leases.push(after.unwrap_or(lease));
+                }
+            }
+            Step::Release(ago) => {
+                let Some(which) = claims.len().checked_sub(ago + 1) else { continue };
+                timers.release(&claims[which].leases).await.unwrap();
+                model.held.retain(|_, (claim, _)| *claim != which);
             }
         }
     }
 }
 
-fn check(cases: u32, bench: impl AsyncFnOnce() -> Bench) {
+fn check(cases: u32, shards: u16, bench: impl AsyncFnOnce() -> Bench) {
+    SHARDS.with(|known| known.set(shards));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let bench = runtime.block_on(async { bench().await.whole().await });
     let mut runner = TestRunner::new(ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() });
@@ -107,10 +171,10 @@ fn check(cases: u32, bench: impl AsyncFnOnce() -> Bench) {
 
 #[test]
 fn embedded_timers_are_as_the_model() {
-    check(500, async || Bench::embedded());
+    check(500, 1, async || Bench::embedded());
 }
 
 #[test]
 fn redis_timers_are_as_the_model() {
-    check(40, Bench::redis);
+    check(60, 4, Bench::redis);
 }

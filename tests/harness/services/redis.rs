@@ -132,7 +132,8 @@ fn start(folder: &Path, address: &[String]) -> Result<Server, String> {
     let mut command = vec![program("redis-server", &[]).display().to_string()];
     command.extend_from_slice(address);
     let path = folder.display().to_string();
-    let settings = ["--dir", &path, "--save", "", "--appendonly", "no", "--daemonize", "no"];
+    let settings =
+        ["--dir", &path, "--save", "", "--appendonly", "no", "--daemonize", "no", "--enable-debug-command", "yes"];
     command.extend(settings.map(str::to_owned));
     Server::start(Start { name: "redis-server", folder, command, signal: "KILL", ready: "eady to accept connections" })
 }

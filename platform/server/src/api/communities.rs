@@ -103,6 +103,7 @@ impl Communities {
         }
         tx.set_policy_layer(&key, &layer).await?;
         check_everywhere(&tx.policy_layers().await?)?;
+        self.0.rearm(tx, &key, mutation.now).await?;
         let answer = v1::SetWaitingPolicyResponse { policy: request.policy };
         self.0.commit(mutation, answer, &[]).await
     }

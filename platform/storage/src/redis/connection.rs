@@ -1,6 +1,10 @@
-//! One way to reach a single server and a cluster, with limits on how long an answer may take.
+//! One way to reach a single server and a cluster, opened when first used, with limits on how long an answer may take.
 
-use std::{fmt, time::Duration};
+use std::{
+    fmt,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 
 use gatepost_domain::ports::TimersError;
 use redis::{
@@ -9,6 +13,7 @@ use redis::{
     cluster::ClusterClientBuilder,
     cluster_async::ClusterConnection,
 };
+use tokio::{sync::OnceCell, time::Instant};
 
 /// How long one answer may take. The sweep over the rows goes on meanwhile, so waiting longer gains nothing.
 const RESPONSE_LIMIT: Duration = Duration::from_secs(2);
@@ -16,6 +21,8 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(2);
 /// A failover takes seconds; a call may outlive a short one.
 const CLUSTER_LIMIT: Duration = Duration::from_secs(10);
 const RECONNECT_DELAY_MAX: Duration = Duration::from_secs(1);
+/// How long a server that did not answer is left alone.
+const REST: Duration = Duration::from_secs(1);
 
 /// Where the index is.
 #[derive(Clone, PartialEq, Eq)]
@@ -28,6 +35,26 @@ pub struct RedisOptions {
     pub shards: u16,
     /// What all keys begin with; no braces.
     pub key_prefix: String,
+    /// How long a slot is, 1 ms to 1 h. Best is what makes a slot hold 32 to 100 timers.
+    pub slot_width: Duration,
+    /// Whether Redis's own clock decides which slots are due, so that replicas with wrong clocks agree.
+    pub server_time: bool,
+    /// A shard whose slots are all known to be later is asked at least this often all the same.
+    pub look_every: Duration,
+}
+
+impl Default for RedisOptions {
+    fn default() -> Self {
+        Self {
+            urls: Vec::new(),
+            cluster: false,
+            shards: 16,
+            key_prefix: "gatepost".to_owned(),
+            slot_width: Duration::from_secs(20),
+            server_time: true,
+            look_every: Duration::from_secs(5),
+        }
+    }
 }
 
 impl fmt::Debug for RedisOptions {
@@ -38,62 +65,91 @@ impl fmt::Debug for RedisOptions {
             .field("cluster", &self.cluster)
             .field("shards", &self.shards)
             .field("key_prefix", &self.key_prefix)
-            .finish()
+            .field("slot_width", &self.slot_width)
+            .finish_non_exhaustive()
     }
 }
 
-/// Either kind of connection; clones share it.
+/// Either kind of connection, opened when it is first needed: the platform starts and works without it.
+pub(super) struct Connection {
+    options: RedisOptions,
+    opened: OnceCell<Opened>,
+    /// By shard, until when nobody asks it: a caller that waits for a server which is away gains nothing.
+    resting: Vec<Mutex<Option<Instant>>>,
+}
+
 #[derive(Clone)]
-pub(super) enum Connection {
+enum Opened {
     Single(ConnectionManager),
     Cluster(ClusterConnection),
 }
 
 impl Connection {
-    pub(super) async fn open(options: &RedisOptions) -> Result<Self, TimersError> {
-        if options.cluster {
-            let client = ClusterClientBuilder::new(options.urls.iter().map(String::as_str))
-                .connection_timeout(CONNECT_LIMIT)
-                .response_timeout(RESPONSE_LIMIT)
-                .overall_response_timeout(Some(CLUSTER_LIMIT))
-                .build()
-                .map_err(unavailable)?;
-            return client.get_async_connection().await.map(Connection::Cluster).map_err(unavailable);
-        }
-        let [url] = &options.urls[..] else {
-            return Err(TimersError::Unavailable("a single server has exactly one url".to_owned()));
-        };
-        let client = Client::open(url.as_str()).map_err(unavailable)?;
-        let config = ConnectionManagerConfig::new()
-            .set_connection_timeout(Some(CONNECT_LIMIT))
-            .set_response_timeout(Some(RESPONSE_LIMIT))
-            .set_max_delay(RECONNECT_DELAY_MAX);
-        let manager = ConnectionManager::new_with_config(client, config).await.map_err(unavailable)?;
-        Ok(Connection::Single(manager))
+    pub(super) fn new(options: RedisOptions) -> Self {
+        // One server is away as a whole; of a cluster, the nodes of some shards.
+        let parts = if options.cluster { usize::from(options.shards) } else { 1 };
+        Self { options, opened: OnceCell::new(), resting: (0..parts).map(|_| Mutex::new(None)).collect() }
     }
 
-    /// Runs one command.
-    pub(super) async fn query<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, TimersError> {
-        self.send(command).await.map_err(unavailable)
+    /// Runs one command on the node of its keys.
+    pub(super) async fn query<T: FromRedisValue>(&self, shard: u16, command: &Cmd) -> Result<T, TimersError> {
+        self.send(shard, command).await?.map_err(unavailable)
     }
 
     /// Runs a script on the node of its keys. A node that does not know it, be it new, promoted or restarted, is sent
     /// the whole text: loading it everywhere first would fail whenever any node is away.
-    pub(super) async fn run<T: FromRedisValue>(&self, script: &Script, call: &Call) -> Result<T, TimersError> {
-        match self.send(&call.command("EVALSHA", script.hash.get_hash())).await {
+    pub(super) async fn run<T: FromRedisValue>(
+        &self,
+        shard: u16,
+        script: &Script,
+        call: &Call,
+    ) -> Result<T, TimersError> {
+        match self.send(shard, &call.command("EVALSHA", script.hash.get_hash())).await? {
             Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
-                self.query(&call.command("EVAL", script.text)).await
+                self.query(shard, &call.command("EVAL", script.text)).await
             }
             answer => answer.map_err(unavailable),
         }
     }
 
-    async fn send<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, RedisError> {
-        match self {
-            Connection::Single(connection) => command.query_async(&mut connection.clone()).await,
-            Connection::Cluster(connection) => command.query_async(&mut connection.clone()).await,
+    /// The outer error: nobody was asked.
+    async fn send<T: FromRedisValue>(&self, shard: u16, command: &Cmd) -> Result<Result<T, RedisError>, TimersError> {
+        let resting = &self.resting[usize::from(shard) % self.resting.len()];
+        if resting.lock().unwrap_or_else(PoisonError::into_inner).is_some_and(|until| Instant::now() < until) {
+            return Err(TimersError::Unavailable("it did not answer a moment ago".to_owned()));
         }
+        let limit = if self.options.cluster { CLUSTER_LIMIT } else { RESPONSE_LIMIT };
+        let asked = tokio::time::timeout(limit, async {
+            match self.opened.get_or_try_init(|| open(&self.options)).await?.clone() {
+                Opened::Single(mut connection) => command.query_async(&mut connection).await,
+                Opened::Cluster(mut connection) => command.query_async(&mut connection).await,
+            }
+        });
+        let answer = asked.await.unwrap_or_else(|_| Err((ErrorKind::Io, "no answer in time").into()));
+        let away = answer.as_ref().is_err_and(|error: &RedisError| {
+            error.is_io_error() || error.is_timeout() || error.is_connection_dropped() || error.is_connection_refusal()
+        });
+        let until = away.then(|| Instant::now() + REST);
+        *resting.lock().unwrap_or_else(PoisonError::into_inner) = until;
+        Ok(answer)
     }
+}
+
+async fn open(options: &RedisOptions) -> Result<Opened, RedisError> {
+    if options.cluster {
+        let client = ClusterClientBuilder::new(options.urls.iter().map(String::as_str))
+            .connection_timeout(CONNECT_LIMIT)
+            .response_timeout(RESPONSE_LIMIT)
+            .overall_response_timeout(Some(CLUSTER_LIMIT))
+            .build()?;
+        return client.get_async_connection().await.map(Opened::Cluster);
+    }
+    let config = ConnectionManagerConfig::new()
+        .set_connection_timeout(Some(CONNECT_LIMIT))
+        .set_response_timeout(Some(RESPONSE_LIMIT))
+        .set_max_delay(RECONNECT_DELAY_MAX);
+    let client = Client::open(options.urls.first().map(String::as_str).unwrap_or_default())?;
+    ConnectionManager::new_lazy_with_config(client, config).map(Opened::Single)
 }
 
 /// A script and its hash.
@@ -116,13 +172,17 @@ pub(super) struct Call {
 }
 
 impl Call {
-    pub(super) fn on(keys: &[&String]) -> Self {
-        Self { keys: keys.iter().map(|key| (*key).clone()).collect(), arguments: Vec::new() }
+    pub(super) fn on(keys: Vec<String>) -> Self {
+        Self { keys, arguments: Vec::new() }
     }
 
     pub(super) fn with(mut self, argument: impl Into<Vec<u8>>) -> Self {
         self.arguments.push(argument.into());
         self
+    }
+
+    pub(super) fn key(&mut self, key: String) {
+        self.keys.push(key);
     }
 
     pub(super) fn add(&mut self, argument: impl Into<Vec<u8>>) {
@@ -136,6 +196,6 @@ impl Call {
     }
 }
 
-fn unavailable(error: RedisError) -> TimersError {
+pub(super) fn unavailable(error: RedisError) -> TimersError {
     TimersError::Unavailable(error.to_string())
 }

@@ -1,7 +1,9 @@
-//! Redis, as one server or as a cluster: how it is reached and how scripts are run. What is kept there is told in
-//! `timers`.
+//! Redis, as one server or as a cluster: how it is reached, how keys are named and scripts are run, and how the index
+//! is made again. What is kept there is told in `timers`.
 
 mod connection;
+mod keys;
+mod rebuild;
 mod timers;
 
 pub use connection::RedisOptions;

@@ -1,327 +1,448 @@
-//! The index of deadlines on Redis sorted sets, shared by all replicas.
+//! The index of deadlines on Redis sorted sets, shared by all replicas: a queue of slots, and a bucket of timers for
+//! each slot. Only the queue is searched by time, so a claim costs by the slot and not by the timer.
 //!
-//! Keys of shard N of S; the braces keep a shard's keys in one slot of a cluster, and S in the name makes an index of
-//! another S another, empty one:
+//! Keys of shard N of S, for slots of W milliseconds; a shard's keys lie in one slot of a cluster:
 //!
 //! | key | type | holds |
 //! | --- | --- | --- |
-//! | `{PREFIX:N/S}:due` | sorted set | member: a parcel's id as 16 bytes; score: when it is due, in milliseconds since 1970 |
-//! | `{PREFIX:N/S}:whole` | string | `1` once the shard was built from the rows; missing in an emptied Redis |
-//! | `{PREFIX:N/S}:rebuilders` | set | a mark of every rebuild under way; a missing one means that its earlier pages are gone |
+//! | `{PREFIX:N/S}:W:SLOT` | sorted set | member: a parcel's id as 16 bytes; score: its due time, as whole milliseconds after the slot's start |
+//! | `{PREFIX:N/S}:i` | sorted set | member: `W:SLOT`; score: the slot's start in milliseconds, or the token of its lease |
+//! | `{PREFIX:N/S}:g` | string | `1` once the shard was built from the rows; missing in an emptied Redis |
+//! | `{PREFIX:N/S}:n` | string | how many leases there were; makes every token another |
+//! | `{PREFIX:N/S}:r` | string | the mark of the rebuild under way; when it is missing, earlier pages are gone |
+//! | `{PREFIX:0/S}:b` | string, expires | which replica rebuilds |
+//! | `{PREFIX:0/S}:m` | string | how far the rebuild came: its mark, due time and parcel |
 //!
-//! A lease is a score too: the end of the lease plus half a millisecond. A deadline is always whole, so an
-//! acknowledgement removes exactly its own lease and nothing that was set meanwhile, without a second structure.
-//! Every script touches one shard and at most [`SCRIPT_TIMERS_MAX`] members, so no call holds up the server.
+//! A token is when the lease ends, counted from the horizon of the claim and not from now, plus a fraction of a
+//! millisecond that no other lease of that millisecond has. A slot's start is always whole, so putting a timer into
+//! a leased slot, which sets its score to its start, ends the lease for everyone to see.
 //!
-//! What this does not notice: writes lost in a failover while the mark survived. The sweep over the rows fires those.
+//! Nobody is woken by a message. Who schedules a timer looks at the index itself when that timer is the next one; other
+//! replicas learn of it when they look at the shard the next time, at the latest after [`RedisOptions::look_every`], and
+//! matter only if the first one dies before.
+//!
+//! What this does not notice: writes lost in a failover while the loaded mark survived. The look ahead over the rows
+//! puts those back.
 
-use std::sync::{Mutex, PoisonError};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
 
 use async_trait::async_trait;
-use futures::future::try_join_all;
+use futures::future::join_all;
 use gatepost_domain::{
     Timestamp,
-    id::ParcelId,
-    ports::{Claim, Claimed, Timers, TimersError},
+    ports::{Claim, Extent, Lease, Move, PAGE, Slot, Terms, Timer, Timers, TimersError},
 };
+use jiff::SignedDuration;
 use uuid::Uuid;
 
 use super::{
     RedisOptions,
     connection::{Call, Connection, Script},
+    keys::{self, Keys, member, number, score_to_token, token_to_score, unreadable},
 };
 
-/// The most members one script touches.
-const SCRIPT_TIMERS_MAX: usize = 500;
-/// The most shards; each costs a round trip a claim.
-const SHARDS_MAX: u16 = 1024;
-/// The mark of a rebuild that died is forgotten after this long.
-const REBUILD_SECONDS_MAX: u32 = 24 * 60 * 60;
+/// The most shards; each costs a look now and then.
+const SHARDS_MAX: u16 = 4096;
+/// The longest slot, in milliseconds.
+const WIDTH_MAX: u32 = 3_600_000;
 
-/// What `claim.lua` answers: whether the shard is whole, members with their scores, the score of the new head.
-type ClaimAnswer = (i64, Vec<(Vec<u8>, String)>, Option<String>);
-
-/// What a script answers for a shard that is not whole.
-const NOT_WHOLE: i64 = -1;
+/// What `claim.lua` answers: whether loaded, its time, the token, slots with their old scores, the new head.
+type ClaimAnswer = (i64, String, String, Vec<String>, Option<String>);
 
 /// Deadlines in Redis.
 pub struct RedisTimers {
-    connection: Connection,
-    shards: Vec<Shard>,
-    scripts: Scripts,
-    /// The mark of this replica's rebuild under way.
-    rebuild: Mutex<Option<Uuid>>,
+    pub(super) connection: Connection,
+    pub(super) keys: Keys,
+    pub(super) scripts: Scripts,
+    pub(super) rebuild: Mutex<Option<Uuid>>,
+    /// Names this replica while it rebuilds.
+    pub(super) replica: Uuid,
+    server_time: bool,
+    look_every: i64,
+    views: Mutex<Vec<View>>,
 }
 
-struct Shard {
-    due: String,
-    whole: String,
-    rebuilders: String,
+/// What is known of a shard without asking.
+#[derive(Debug, Clone, Copy, Default)]
+struct View {
+    /// The lowest score, in Redis's time; `None` when the shard is empty.
+    head: Option<i64>,
+    /// The earliest slot this replica put anything into since it last began to look: the answer may be older.
+    put_since: Option<i64>,
+    /// In the caller's time; `None` before the first look and after a failed one.
+    looked_at: Option<i64>,
+    /// Redis's time minus the caller's.
+    offset: i64,
 }
 
-struct Scripts {
-    peek: Script,
+/// What one shard answered to a claim.
+struct Claimed {
+    leases: Vec<Lease>,
+    loaded: bool,
+    view: View,
+    expired: u64,
+}
+
+pub(super) struct Scripts {
+    pub(super) put: Script,
+    pub(super) finish: Script,
     claim: Script,
+    renew: Script,
     acknowledge: Script,
-    rebuild: Script,
-    finish: Script,
+    release: Script,
+}
+
+/// What one call puts into a bucket and takes out.
+#[derive(Default)]
+pub(super) struct Change {
+    puts: Vec<Timer>,
+    takes: Vec<Timer>,
 }
 
 impl std::fmt::Debug for RedisTimers {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "RedisTimers({} shards)", self.shards.len())
+        write!(f, "RedisTimers({} shards)", self.keys.shards().count())
     }
 }
 
 impl RedisTimers {
-    /// Connects; fails when nobody answers.
-    pub async fn connect(options: &RedisOptions) -> Result<Self, TimersError> {
-        let prefix = &options.key_prefix;
-        if options.shards == 0 || options.shards > SHARDS_MAX || prefix.contains(['{', '}']) {
-            let text = format!("shards must be 1 to {SHARDS_MAX} and the key prefix without braces");
-            return Err(TimersError::Unavailable(text));
+    /// Prepares; connects when something is asked, and again whenever it must. Fails for settings that cannot work.
+    pub fn new(options: RedisOptions) -> Result<Self, TimersError> {
+        let wrong = |text: String| Err(TimersError::Unavailable(text));
+        if options.shards == 0 || options.shards > SHARDS_MAX || options.key_prefix.contains(['{', '}']) {
+            return wrong(format!("shards must be 1 to {SHARDS_MAX} and the key prefix without braces"));
         }
-        let shards = (0..options.shards)
-            .map(|shard| {
-                let key = |what: &str| format!("{{{prefix}:{shard}/{}}}:{what}", options.shards);
-                Shard { due: key("due"), whole: key("whole"), rebuilders: key("rebuilders") }
-            })
-            .collect();
+        if options.urls.is_empty() || (!options.cluster && options.urls.len() > 1) {
+            return wrong("a single server has exactly one url, a cluster at least one".to_owned());
+        }
+        let width = u32::try_from(options.slot_width.as_millis()).unwrap_or(u32::MAX);
+        if width == 0 || width > WIDTH_MAX {
+            return wrong("a slot must last 1 ms to 1 h".to_owned());
+        }
         let scripts = Scripts {
-            peek: Script::new(include_str!("peek.lua")),
-            claim: Script::new(include_str!("claim.lua")),
-            acknowledge: Script::new(include_str!("acknowledge.lua")),
-            rebuild: Script::new(include_str!("rebuild.lua")),
+            put: Script::new(include_str!("move.lua")),
             finish: Script::new(include_str!("finish.lua")),
+            claim: Script::new(include_str!("claim.lua")),
+            renew: Script::new(include_str!("renew.lua")),
+            acknowledge: Script::new(include_str!("acknowledge.lua")),
+            release: Script::new(include_str!("release.lua")),
         };
-        Ok(Self { connection: Connection::open(options).await?, shards, scripts, rebuild: Mutex::new(None) })
+        Ok(Self {
+            keys: Keys::new(&options.key_prefix, options.shards, width),
+            scripts,
+            rebuild: Mutex::new(None),
+            replica: Uuid::new_v4(),
+            server_time: options.server_time,
+            look_every: i64::try_from(options.look_every.as_millis()).unwrap_or(i64::MAX),
+            views: Mutex::new(vec![View::default(); usize::from(options.shards)]),
+            connection: Connection::new(options),
+        })
     }
 
-    /// The last bytes of our ids are random, so the shards fill evenly.
-    fn shard_number(&self, parcel: ParcelId) -> usize {
-        let (_, tail) = parcel.0.as_u64_pair();
-        let shard = tail % self.shards.len() as u64;
-        usize::try_from(shard).expect("this is a bug: a shard's number is below 1024")
+    fn views(&self) -> MutexGuard<'_, Vec<View>> {
+        self.views.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn shard(&self, parcel: ParcelId) -> &Shard {
-        &self.shards[self.shard_number(parcel)]
-    }
-
-    /// What is due first in a shard, leases included.
-    async fn head(&self, shard: &Shard) -> Result<Option<Due>, TimersError> {
-        let call = Call::on(&[&shard.due, &shard.whole]);
-        let (whole, head): (i64, Option<String>) = self.connection.run(&self.scripts.peek, &call).await?;
-        if whole == NOT_WHOLE {
-            return Err(TimersError::Lost);
+    /// What was known of a shard may be wrong.
+    fn look_again_at(&self, shard: u16) {
+        if let Some(view) = self.views().get_mut(usize::from(shard)) {
+            view.looked_at = None;
         }
-        head.as_deref().map(Due::read).transpose()
     }
 
-    /// Leases up to `limit` due timers of one shard; answers them with when they were due, and the shard's new head.
-    async fn claim_from(
-        &self,
-        shard: &Shard,
-        now: Timestamp,
-        leased_until: Timestamp,
-        limit: usize,
-    ) -> Result<(Vec<(Due, ParcelId)>, Option<Due>), TimersError> {
-        let call = Call::on(&[&shard.due, &shard.whole])
-            // A lease that ends now is over.
-            .with(Due::lease(now).score())
-            .with(Due::lease(leased_until).score())
-            .with(limit.min(SCRIPT_TIMERS_MAX).to_string());
-        let (whole, claimed, head): ClaimAnswer = self.connection.run(&self.scripts.claim, &call).await?;
-        if whole == NOT_WHOLE {
-            return Err(TimersError::Lost);
-        }
-        let mut timers = Vec::with_capacity(claimed.len());
-        for (member, due) in claimed {
-            timers.push((Due::read(&due)?, parcel(&member)?));
-        }
-        Ok((timers, head.as_deref().map(Due::read).transpose()?))
+    /// The time as scripts take it: none for the server's own.
+    fn time(&self, now: Timestamp) -> String {
+        if self.server_time { String::new() } else { now.as_millisecond().to_string() }
     }
 
-    /// The mark of this replica's rebuild, put up on every shard when there is none.
-    async fn rebuild_mark(&self) -> Result<Uuid, TimersError> {
-        if let Some(mark) = *self.rebuild.lock().unwrap_or_else(PoisonError::into_inner) {
-            return Ok(mark);
-        }
-        let mark = Uuid::new_v4();
-        try_join_all(self.shards.iter().map(async |shard| {
-            let mut add = redis::cmd("SADD");
-            add.arg(&shard.rebuilders).arg(mark.as_bytes());
-            self.connection.query::<i64>(&add).await?;
-            let mut expire = redis::cmd("EXPIRE");
-            expire.arg(&shard.rebuilders).arg(REBUILD_SECONDS_MAX);
-            self.connection.query::<i64>(&expire).await
-        }))
-        .await?;
-        self.set_rebuild_mark(Some(mark));
-        Ok(mark)
+    /// Applies changes, as many to one call as it may hold. `mark` is of the rebuild they belong to, or empty.
+    pub(super) async fn apply(&self, changes: BTreeMap<Slot, Change>, mark: &str) -> Result<(), TimersError> {
+        let calls = self.calls(changes, mark);
+        let run = calls.iter().map(async |(shard, head, call)| {
+            let answer: i64 = self.connection.run(*shard, &self.scripts.put, call).await?;
+            if answer < 0 {
+                return Err(TimersError::Lost);
+            }
+            if let Some(view) = self.views().get_mut(usize::from(*shard)) {
+                view.head = view.head.into_iter().chain(*head).min();
+                view.put_since = view.put_since.into_iter().chain(*head).min();
+            }
+            Ok(())
+        });
+        // All are tried: the failure of one shard is no reason to miss the others.
+        join_all(run).await.into_iter().collect()
     }
 
-    fn set_rebuild_mark(&self, mark: Option<Uuid>) {
-        *self.rebuild.lock().unwrap_or_else(PoisonError::into_inner) = mark;
-    }
-
-    async fn add_page(&self, mark: Uuid, page: &[(ParcelId, Timestamp)]) -> Result<(), TimersError> {
-        for (shard, timers) in self.by_shard(page, |(parcel, _)| *parcel) {
-            for timers in timers.chunks(SCRIPT_TIMERS_MAX) {
-                let mut call = Call::on(&[&shard.due, &shard.rebuilders]).with(*mark.as_bytes());
-                for (parcel, due) in timers {
-                    call.add(Due::deadline(*due).score());
-                    call.add(*parcel.0.as_bytes());
+    /// The calls, each with its shard and the earliest slot it puts something into.
+    fn calls(&self, changes: BTreeMap<Slot, Change>, mark: &str) -> Vec<(u16, Option<i64>, Call)> {
+        let mut calls: Vec<(u16, Option<i64>, Call)> = Vec::new();
+        let mut room = 0;
+        for (slot, Change { puts, takes }) in changes {
+            let puts = puts.chunks(PAGE).map(|puts| (puts, &takes[..0]));
+            let takes = takes.chunks(PAGE).map(|takes| (&takes[..0], takes));
+            // Takes after puts, as they were asked for.
+            for (puts, takes) in puts.chain(takes) {
+                let count = puts.len() + takes.len();
+                if room < count || calls.last().is_none_or(|(shard, ..)| *shard != slot.shard) {
+                    let keys = vec![self.keys.index(slot.shard), self.keys.rebuild(slot.shard)];
+                    calls.push((slot.shard, None, Call::on(keys).with(mark)));
+                    room = PAGE;
                 }
-                if self.connection.run::<i64>(&self.scripts.rebuild, &call).await? == NOT_WHOLE {
-                    return Err(TimersError::Lost);
+                room -= count;
+                let Some((_, head, call)) = calls.last_mut() else { continue };
+                if !puts.is_empty() {
+                    *head = Some(head.map_or(slot.start(), |head| head.min(slot.start())));
                 }
+                call.key(self.keys.bucket(slot));
+                for argument in
+                    [member(slot), slot.start().to_string(), puts.len().to_string(), takes.len().to_string()]
+                {
+                    call.add(argument);
+                }
+                add_timers(call, slot, puts);
+                add_timers(call, slot, takes);
             }
         }
-        Ok(())
+        calls
     }
 
-    async fn finish_rebuild(&self, mark: Uuid) -> Result<(), TimersError> {
-        let finished = try_join_all(self.shards.iter().map(async |shard| {
-            let call = Call::on(&[&shard.whole, &shard.rebuilders]).with(*mark.as_bytes());
-            self.connection.run::<i64>(&self.scripts.finish, &call).await
-        }))
-        .await?;
-        if finished.contains(&NOT_WHOLE) { Err(TimersError::Lost) } else { Ok(()) }
-    }
-
-    fn by_shard<T: Copy>(&self, timers: &[T], parcel: impl Fn(&T) -> ParcelId) -> Vec<(&Shard, Vec<T>)> {
-        let mut sorted: Vec<(&Shard, Vec<T>)> = self.shards.iter().map(|shard| (shard, Vec::new())).collect();
-        for timer in timers {
-            sorted[self.shard_number(parcel(timer))].1.push(*timer);
+    async fn claim_from(&self, shard: u16, now: Timestamp, terms: Terms) -> Result<Claimed, TimersError> {
+        let call = Call::on(vec![self.keys.index(shard), self.keys.loaded(shard), self.keys.count(shard)])
+            .with(self.time(now))
+            .with(terms.ahead.as_millis().to_string())
+            .with(terms.lease.as_millis().to_string())
+            .with(terms.slots_max.min(PAGE / 2).to_string());
+        let (loaded, time, token, slots, head): ClaimAnswer =
+            self.connection.run(shard, &self.scripts.claim, &call).await?;
+        let (mut leases, mut expired) = (Vec::with_capacity(slots.len() / 2), 0);
+        for pair in slots.chunks_exact(2) {
+            let slot = keys::slot(shard, &pair[0])?;
+            // Who held it neither acknowledged nor renewed.
+            expired += u64::from(number(&pair[1])? != slot.start() as f64);
+            leases.push(Lease { slot, token: score_to_token(&token)? });
         }
-        sorted.retain(|(_, timers)| !timers.is_empty());
-        sorted
+        let caller = now.as_millisecond();
+        let head = head.as_deref().map(number).transpose()?.map(|head| head as i64);
+        let offset = if self.server_time { number(&time)? as i64 - caller } else { 0 };
+        let view = View { head, put_since: None, looked_at: Some(caller), offset };
+        Ok(Claimed { leases, loaded: loaded == 1, view, expired })
     }
+}
+
+/// Offset and member, timer by timer.
+fn add_timers(call: &mut Call, slot: Slot, timers: &[Timer]) {
+    for timer in timers {
+        call.add(keys::offset(slot, timer.due).to_string());
+        call.add(*timer.parcel.0.as_bytes());
+    }
+}
+
+/// What a page of a rebuild puts where.
+pub(super) fn puts(keys: &Keys, timers: &[Timer]) -> BTreeMap<Slot, Change> {
+    let mut changes: BTreeMap<Slot, Change> = BTreeMap::new();
+    for timer in timers {
+        changes.entry(keys.slot(*timer)).or_default().puts.push(*timer);
+    }
+    changes
 }
 
 #[async_trait]
 impl Timers for RedisTimers {
-    async fn set(&self, parcel: ParcelId, due: Timestamp) -> Result<(), TimersError> {
-        let mut command = redis::cmd("ZADD");
-        command.arg(&self.shard(parcel).due).arg(Due::deadline(due).score()).arg(parcel.0.as_bytes());
-        self.connection.query::<i64>(&command).await.map(|_| ())
+    async fn schedule(&self, moves: &[Move]) -> Result<(), TimersError> {
+        // By parcel first: what a parcel left and came back to must not be taken out.
+        let mut net: HashMap<_, Move> = HashMap::with_capacity(moves.len());
+        for step in moves {
+            net.entry(step.parcel).and_modify(|known| known.due = step.due).or_insert(*step);
+        }
+        let mut changes: BTreeMap<Slot, Change> = BTreeMap::new();
+        for Move { parcel, was, due } in net.into_values() {
+            let [was, due] = [was, due].map(|at| at.map(|due| Timer { due, parcel }));
+            if let Some(timer) = due {
+                changes.entry(self.keys.slot(timer)).or_default().puts.push(timer);
+            }
+            if let Some(timer) = was.filter(|was| due != Some(*was)) {
+                changes.entry(self.keys.slot(timer)).or_default().takes.push(timer);
+            }
+        }
+        self.apply(changes, "").await
     }
 
-    async fn clear(&self, parcel: ParcelId) -> Result<(), TimersError> {
-        let mut command = redis::cmd("ZREM");
-        command.arg(&self.shard(parcel).due).arg(parcel.0.as_bytes());
-        self.connection.query::<i64>(&command).await.map(|_| ())
-    }
-
-    /// Looks at the head of every shard first and then takes from those that are due, the earliest head first. When
-    /// there is more than `limit`, later timers of one shard can be taken before earlier ones of another.
-    async fn claim(&self, now: Timestamp, leased_until: Timestamp, limit: usize) -> Result<Claim, TimersError> {
-        let heads = try_join_all(self.shards.iter().map(|shard| self.head(shard))).await?;
-        let mut shards: Vec<(Due, &Shard)> =
-            heads.iter().zip(&self.shards).filter_map(|(head, shard)| Some(((*head)?, shard))).collect();
-        shards.sort_by_key(|(head, _)| *head);
-        let mut claimed: Vec<(Due, ParcelId)> = Vec::new();
-        let mut next: Option<Due> = None;
-        for (head, shard) in shards {
-            let mut head = Some(head);
-            while let Some(due) = head
-                && due <= Due::lease(now)
-                && claimed.len() < limit
-            {
-                let (timers, new_head) = self.claim_from(shard, now, leased_until, limit - claimed.len()).await?;
-                // Another replica may have been here since the look.
-                let emptied = timers.is_empty();
-                claimed.extend(timers);
-                head = new_head;
-                if emptied {
-                    break;
+    /// Asks only shards that have something within the horizon as far as is known, or that were not asked for long.
+    async fn claim(&self, now: Timestamp, terms: Terms) -> Result<Claim, TimersError> {
+        let caller = now.as_millisecond();
+        let ahead = i64::try_from(terms.ahead.as_millis()).unwrap_or(i64::MAX);
+        let worth_asking = |view: &View| {
+            let horizon = caller + view.offset + ahead;
+            view.looked_at.is_none_or(|at| at + self.look_every <= caller || at > caller)
+                || view.head.is_some_and(|head| head <= horizon)
+        };
+        let asked: Vec<u16> = {
+            let mut views = self.views();
+            let asked: Vec<u16> =
+                self.keys.shards().filter(|shard| worth_asking(&views[usize::from(*shard)])).collect();
+            for shard in &asked {
+                views[usize::from(*shard)].put_since = None;
+            }
+            asked
+        };
+        let terms = Terms { slots_max: terms.slots_max.div_ceil(asked.len().max(1)), ..terms };
+        let answers = join_all(asked.iter().map(|shard| self.claim_from(*shard, now, terms))).await;
+        let mut claim = Claim::default();
+        let mut failures = Vec::new();
+        let mut views = self.views();
+        for (shard, answer) in asked.iter().zip(answers) {
+            let view = &mut views[usize::from(*shard)];
+            match answer {
+                Ok(Claimed { leases, loaded, view: seen, expired }) => {
+                    claim.leases.extend(leases);
+                    claim.lost |= !loaded;
+                    claim.expired += expired;
+                    let head = seen.head.into_iter().chain(view.put_since).min();
+                    *view = View { head, put_since: view.put_since, ..seen };
+                }
+                Err(error) => {
+                    view.looked_at = None;
+                    failures.push(error);
                 }
             }
-            next = [next, head].into_iter().flatten().min();
         }
-        claimed.sort();
-        let timers = claimed.into_iter().map(|(_, parcel)| Claimed { parcel, lease: leased_until }).collect();
-        Ok(Claim { timers, next_due: next.and_then(Due::at) })
+        // Some shards of a cluster may be away while the others go on.
+        if failures.len() == asked.len()
+            && let Some(error) = failures.pop()
+        {
+            return Err(error);
+        }
+        claim.failed = failures.pop();
+        claim.offset = views.first().filter(|_| self.server_time).map(|view| SignedDuration::from_millis(view.offset));
+        let next = views.iter().filter_map(|view| Some(view.head? - ahead - view.offset)).min();
+        claim.next_look = next.and_then(|next| Timestamp::from_millisecond(next).ok());
+        Ok(claim)
     }
 
-    async fn acknowledge(&self, claimed: &[Claimed]) -> Result<(), TimersError> {
-        for (shard, claimed) in self.by_shard(claimed, |claimed| claimed.parcel) {
-            for claimed in claimed.chunks(SCRIPT_TIMERS_MAX) {
-                let mut call = Call::on(&[&shard.due]);
-                for Claimed { parcel, lease } in claimed {
-                    call.add(Due::lease(*lease).score());
-                    call.add(*parcel.0.as_bytes());
+    async fn read(&self, lease: &Lease, skip: usize) -> Result<Vec<Timer>, TimersError> {
+        let mut command = redis::cmd("ZRANGE");
+        command.arg(self.keys.bucket(lease.slot)).arg(skip).arg(skip + PAGE - 1).arg("WITHSCORES");
+        let page: Vec<(Vec<u8>, f64)> = self.connection.query(lease.slot.shard, &command).await?;
+        if page.is_empty() && skip == 0 {
+            // Everything was cancelled, or Redis was emptied: the next look should tell.
+            self.look_again_at(lease.slot.shard);
+        }
+        page.iter().map(|(id, offset)| keys::timer(lease.slot, id, *offset)).collect()
+    }
+
+    async fn renew(&self, leases: &[Lease], now: Timestamp, terms: Terms) -> Result<Vec<Option<Lease>>, TimersError> {
+        let mut renewed = HashMap::with_capacity(leases.len());
+        for (shard, leases) in by_shard(leases) {
+            for leases in leases.chunks(PAGE / 2) {
+                let mut call = Call::on(vec![self.keys.index(shard), self.keys.count(shard)])
+                    .with(self.time(now))
+                    .with(terms.ahead.as_millis().to_string())
+                    .with(terms.lease.as_millis().to_string());
+                for lease in leases {
+                    call.add(member(lease.slot));
+                    call.add(token_to_score(lease.token));
                 }
-                self.connection.run::<i64>(&self.scripts.acknowledge, &call).await?;
+                let (token, held): (String, Vec<i64>) = self.connection.run(shard, &self.scripts.renew, &call).await?;
+                if held.len() != leases.len() {
+                    return Err(unreadable());
+                }
+                if held.contains(&0) {
+                    // Something was put there, or Redis was emptied.
+                    self.look_again_at(shard);
+                }
+                let token = score_to_token(&token)?;
+                renewed.extend(leases.iter().zip(held).map(|(lease, held)| (lease.slot, (held == 1).then_some(token))));
+            }
+        }
+        let after = |lease: &Lease| {
+            let token = renewed.get(&lease.slot).copied().flatten();
+            token.map(|token| Lease { token, ..*lease })
+        };
+        Ok(leases.iter().map(after).collect())
+    }
+
+    async fn acknowledge(&self, lease: &Lease, fired: &[Timer], extent: Extent) -> Result<(), TimersError> {
+        let slot = lease.slot;
+        let chunks = if fired.is_empty() { vec![fired] } else { fired.chunks(PAGE).collect() };
+        let last = chunks.len() - 1;
+        for (i, chunk) in chunks.into_iter().enumerate() {
+            let extent = match extent {
+                _ if i < last => "part",
+                Extent::Part => "part",
+                Extent::Rest => "rest",
+                // Nothing was left out, but only the last call may say so.
+                Extent::Whole => "whole",
+            };
+            let mut call = Call::on(vec![self.keys.index(slot.shard), self.keys.bucket(slot)])
+                .with(member(slot))
+                .with(slot.start().to_string())
+                .with(token_to_score(lease.token))
+                .with(extent);
+            add_timers(&mut call, slot, chunk);
+            self.connection.run::<i64>(slot.shard, &self.scripts.acknowledge, &call).await?;
+        }
+        Ok(())
+    }
+
+    async fn release(&self, leases: &[Lease]) -> Result<(), TimersError> {
+        for (shard, leases) in by_shard(leases) {
+            for leases in leases.chunks(PAGE / 3) {
+                let mut call = Call::on(vec![self.keys.index(shard)]);
+                for lease in leases {
+                    for argument in [member(lease.slot), lease.slot.start().to_string(), token_to_score(lease.token)] {
+                        call.add(argument);
+                    }
+                }
+                self.connection.run::<i64>(shard, &self.scripts.release, &call).await?;
+                self.look_again_at(shard);
             }
         }
         Ok(())
     }
 
-    /// [`TimersError::Lost`] when Redis was emptied during the rebuild: begin again with the first page.
-    async fn rebuild(&self, page: &[(ParcelId, Timestamp)], last: bool) -> Result<(), TimersError> {
-        let mark = self.rebuild_mark().await?;
-        let mut done = self.add_page(mark, page).await;
-        if done.is_ok() && last {
-            done = self.finish_rebuild(mark).await;
+    async fn begin_rebuild(&self) -> Result<Option<Timer>, TimersError> {
+        self.begin().await
+    }
+
+    async fn rebuild(&self, page: &[Timer], last: bool) -> Result<(), TimersError> {
+        self.add_page(page, last).await
+    }
+
+    async fn missing(&self, timers: &[Timer]) -> Result<Vec<Timer>, TimersError> {
+        let mut by_slot: BTreeMap<Slot, Vec<Timer>> = BTreeMap::new();
+        for timer in timers {
+            by_slot.entry(self.keys.slot(*timer)).or_default().push(*timer);
         }
-        if last && done.is_ok() || done == Err(TimersError::Lost) {
-            self.set_rebuild_mark(None);
-        }
-        done
-    }
-}
-
-/// A score: twice the milliseconds, odd for the end of a lease. Redis sees half of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Due(i64);
-
-impl Due {
-    fn deadline(at: Timestamp) -> Self {
-        Self(at.as_millisecond() * 2)
-    }
-
-    fn lease(until: Timestamp) -> Self {
-        Self(until.as_millisecond() * 2 + 1)
-    }
-
-    fn at(self) -> Option<Timestamp> {
-        Timestamp::from_millisecond(self.0.div_euclid(2)).ok()
-    }
-
-    /// As Redis takes it. Instants of any year stay far below 2^52, so the half is kept exactly.
-    fn score(self) -> String {
-        format!("{:.1}", self.0 as f64 / 2.0)
-    }
-
-    fn read(score: &str) -> Result<Self, TimersError> {
-        let score: f64 = score.parse().map_err(|_| unreadable())?;
-        Ok(Self((score * 2.0).round() as i64))
-    }
-}
-
-fn parcel(member: &[u8]) -> Result<ParcelId, TimersError> {
-    Uuid::from_slice(member).map(ParcelId).map_err(|_| unreadable())
-}
-
-fn unreadable() -> TimersError {
-    TimersError::Unavailable("a timer in Redis that we did not write".to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn scores_keep_every_millisecond_and_tell_leases_apart() {
-        for text in ["2026-03-02T08:00:00.123Z", "1969-12-31T23:59:59.999Z", "9000-01-01T00:00:00.001Z"] {
-            let at: Timestamp = text.parse().unwrap();
-            for due in [Due::deadline(at), Due::lease(at)] {
-                assert_eq!(Due::read(&due.score()), Ok(due));
-                assert_eq!(due.at(), Some(at));
+        let calls: Vec<(Slot, &[Timer])> =
+            by_slot.iter().flat_map(|(slot, timers)| timers.chunks(PAGE).map(|chunk| (*slot, chunk))).collect();
+        let answers = join_all(calls.iter().map(async |(slot, timers)| {
+            let mut command = redis::cmd("ZMSCORE");
+            command.arg(self.keys.bucket(*slot));
+            for timer in *timers {
+                command.arg(timer.parcel.0.as_bytes());
             }
-            assert!(Due::deadline(at) < Due::lease(at));
+            self.connection.query::<Vec<Option<f64>>>(slot.shard, &command).await
+        }))
+        .await;
+        let mut missing = Vec::new();
+        for ((slot, timers), answer) in calls.into_iter().zip(answers) {
+            for (timer, offset) in timers.iter().zip(answer?) {
+                if offset.map(|offset| offset as i64) != Some(keys::offset(slot, timer.due)) {
+                    missing.push(*timer);
+                }
+            }
         }
+        Ok(missing)
     }
+}
+
+fn by_shard(leases: &[Lease]) -> BTreeMap<u16, Vec<Lease>> {
+    let mut shards: BTreeMap<u16, Vec<Lease>> = BTreeMap::new();
+    for lease in leases {
+        shards.entry(lease.slot.shard).or_default().push(*lease);
+    }
+    shards
 }

@@ -2,11 +2,13 @@
 
 mod communities;
 mod couriers;
+mod deadlines;
 mod entity;
 mod event_row;
 mod events;
 mod failure;
 mod migrations;
+mod moves;
 mod notices;
 mod parcel_row;
 mod parcels;

@@ -29,6 +29,18 @@ impl Tx {
         Ok(())
     }
 
+    /// As [`Tx::insert_notice`], for many.
+    pub async fn insert_notices(&self, notices: &[NoticeRecord]) -> Result<(), StoreError> {
+        if notices.is_empty() {
+            return Ok(());
+        }
+        Entity::insert_many(notices.iter().map(|notice| to_row(notice).into_active_model()))
+            .exec_without_returning(&self.transaction)
+            .await
+            .map_err(failure)?;
+        Ok(())
+    }
+
     /// Takes up to `limit` pending notices whose time has come, the longest due first. Each comes back at
     /// `leased_until` unless it is saved before; two workers never get the same one.
     pub async fn claim_notices(

@@ -16,7 +16,7 @@ use super::{
     failure::failure,
     parcel_row::{from_row, to_row},
     store::Tx,
-    word::{Word, filled, from_millis, from_millis_option, id, to_millis},
+    word::{Word, filled, from_millis_option, id, to_millis},
 };
 use crate::{Hold, StoreError};
 
@@ -29,6 +29,7 @@ impl Tx {
         self.free_expired_reservations(&parcel.facts().community, now).await?;
         let row = to_row(parcel, 1, now);
         Entity::insert(row.into_active_model()).exec_without_returning(&self.transaction).await.map_err(failure)?;
+        self.saved_parcel(parcel);
         Ok(with_version(parcel, 1))
     }
 
@@ -38,6 +39,10 @@ impl Tx {
     /// its compartment is not free at `now`.
     pub async fn save_parcel(&self, parcel: &Parcel, now: Timestamp) -> Result<Parcel, StoreError> {
         self.free_expired_reservations(&parcel.facts().community, now).await?;
+        self.save_version(parcel, now).await
+    }
+
+    pub(super) async fn save_version(&self, parcel: &Parcel, now: Timestamp) -> Result<Parcel, StoreError> {
         let version = parcel.version() + 1;
         let row = to_row(parcel, version, now).into_active_model().reset_all();
         let saved = Entity::update_many()
@@ -50,6 +55,7 @@ impl Tx {
         if saved.rows_affected == 0 {
             return Err(StoreError::Conflict);
         }
+        self.saved_parcel(parcel);
         Ok(with_version(parcel, version))
     }
 
@@ -72,7 +78,9 @@ impl Tx {
     /// One parcel.
     pub async fn parcel(&self, parcel: ParcelId) -> Result<Option<Parcel>, StoreError> {
         let row = Entity::find_by_id(parcel.0).one(&self.transaction).await.map_err(failure)?;
-        row.map(from_row).transpose()
+        let parcel = row.map(from_row).transpose()?;
+        self.read_parcels(parcel.as_slice());
+        Ok(parcel)
     }
 
     /// A courier's parcel by the courier's own number.
@@ -87,7 +95,9 @@ impl Tx {
             .one(&self.transaction)
             .await
             .map_err(failure)?;
-        row.map(from_row).transpose()
+        let parcel = row.map(from_row).transpose()?;
+        self.read_parcels(parcel.as_slice());
+        Ok(parcel)
     }
 
     /// A courier's parcels, newest announcement first, those announced before `before` only.
@@ -151,7 +161,9 @@ impl Tx {
             .all(&self.transaction)
             .await
             .map_err(failure)?;
-        all(rows)
+        let parcels = all(rows)?;
+        self.read_parcels(&parcels);
+        Ok(parcels)
     }
 
     /// Every compartment of a community that is not free at `now`.
@@ -180,58 +192,20 @@ impl Tx {
             })
             .collect()
     }
-
-    /// Parcels due at `at`, the longest due first: what the sweep fires when the index is away.
-    pub async fn due_parcels(&self, at: Timestamp, limit: u64) -> Result<Vec<ParcelId>, StoreError> {
-        let rows: Vec<Uuid> = Entity::find()
-            .select_only()
-            .column(Column::Id)
-            .filter(Column::NextDue.lte(to_millis(at)))
-            .order_by(Column::NextDue, Order::Asc)
-            .order_by(Column::Id, Order::Asc)
-            .limit(limit)
-            .into_tuple()
-            .all(&self.transaction)
-            .await
-            .map_err(failure)?;
-        Ok(rows.into_iter().map(ParcelId).collect())
-    }
-
-    /// Every deadline there is, earliest first, page by page: what the index is built from.
-    pub async fn deadlines(
-        &self,
-        after: Option<(Timestamp, ParcelId)>,
-        limit: u64,
-    ) -> Result<Vec<(ParcelId, Timestamp)>, StoreError> {
-        let mut query =
-            Entity::find().select_only().columns([Column::Id, Column::NextDue]).filter(Column::NextDue.is_not_null());
-        if let Some(after) = after {
-            query = query.filter(later(Column::NextDue, after));
-        }
-        let rows: Vec<(Uuid, i64)> = query
-            .order_by(Column::NextDue, Order::Asc)
-            .order_by(Column::Id, Order::Asc)
-            .limit(limit)
-            .into_tuple()
-            .all(&self.transaction)
-            .await
-            .map_err(failure)?;
-        rows.into_iter().map(|(parcel, due)| Ok((ParcelId(parcel), from_millis(due)?))).collect()
-    }
 }
 
 /// Rows after this instant, or at it with a higher id.
-fn later(column: Column, (at, parcel): (Timestamp, ParcelId)) -> Condition {
+pub(super) fn later(column: Column, (at, parcel): (Timestamp, ParcelId)) -> Condition {
     Condition::all()
         .add(column.gte(to_millis(at)))
         .add(Condition::any().add(column.gt(to_millis(at))).add(Column::Id.gt(parcel.0)))
 }
 
-fn all(rows: Vec<Model>) -> Result<Vec<Parcel>, StoreError> {
+pub(super) fn all(rows: Vec<Model>) -> Result<Vec<Parcel>, StoreError> {
     rows.into_iter().map(from_row).collect()
 }
 
-fn with_version(parcel: &Parcel, version: i64) -> Parcel {
+pub(super) fn with_version(parcel: &Parcel, version: i64) -> Parcel {
     Parcel::restore(
         parcel.facts().clone(),
         parcel.addressee().clone(),

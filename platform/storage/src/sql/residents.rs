@@ -1,6 +1,6 @@
 //! Residents with what they agreed to and when they come; and how all of it is deleted.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use gatepost_domain::{
     Timestamp,
@@ -11,7 +11,8 @@ use gatepost_domain::{
     resident::{Resident, phone_key, text_key},
 };
 use sea_orm::{
-    ActiveModelTrait, ColumnTrait, Condition, EntityTrait, IntoActiveModel, Order, QueryFilter, QueryOrder, QuerySelect,
+    ActiveModelTrait, ColumnTrait, Condition, ConnectionTrait, EntityTrait, IntoActiveModel, Order, QueryFilter,
+    QueryOrder, QuerySelect,
 };
 use uuid::Uuid;
 
@@ -217,6 +218,48 @@ impl Tx {
             .await
             .map_err(failure)?;
         rows.into_iter().map(from_millis).collect()
+    }
+
+    /// The pickups of many residents, at most `limit` of each, newest first.
+    pub async fn pickups_of(
+        &self,
+        residents: &[ResidentId],
+        limit: u64,
+    ) -> Result<HashMap<ResidentId, Vec<Timestamp>>, StoreError> {
+        let mut pickups: HashMap<ResidentId, Vec<Timestamp>> = HashMap::new();
+        if residents.is_empty() {
+            return Ok(pickups);
+        }
+        let places: Vec<String> = (1..=residents.len()).map(|place| format!("${place}")).collect();
+        let sql = format!(
+            "SELECT resident, picked_up_at FROM (
+                SELECT resident, picked_up_at,
+                    row_number() OVER (PARTITION BY resident ORDER BY picked_up_at DESC) AS place
+                FROM pickup WHERE resident IN ({})
+            ) AS ranked WHERE place <= {limit} ORDER BY resident, picked_up_at DESC",
+            places.join(",")
+        );
+        let values = residents.iter().map(|resident| resident.0.into()).collect();
+        for row in self.transaction.query_all_raw(self.statement(&sql, values)).await.map_err(failure)? {
+            let resident: Uuid = row.try_get_by_index(0).map_err(failure)?;
+            let picked_up_at = from_millis(row.try_get_by_index(1).map_err(failure)?)?;
+            pickups.entry(ResidentId(resident)).or_default().push(picked_up_at);
+        }
+        Ok(pickups)
+    }
+
+    /// Those of these residents who have an e-mail address.
+    pub async fn with_email(&self, residents: &[ResidentId]) -> Result<HashSet<ResidentId>, StoreError> {
+        let rows: Vec<Uuid> = resident::Entity::find()
+            .select_only()
+            .column(resident::Column::Id)
+            .filter(resident::Column::Id.is_in(residents.iter().map(|resident| resident.0)))
+            .filter(resident::Column::Email.ne(""))
+            .into_tuple()
+            .all(&self.transaction)
+            .await
+            .map_err(failure)?;
+        Ok(rows.into_iter().map(ResidentId).collect())
     }
 
     /// Adds the consents in force and the number of faces.

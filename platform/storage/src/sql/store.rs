@@ -10,7 +10,7 @@ use sea_orm::{
 use sea_orm_migration::MigratorTrait;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
-use super::{failure::failure, migrations::Migrator};
+use super::{failure::failure, migrations::Migrator, moves::Moves};
 use crate::StoreError;
 
 /// How long a statement waits for a lock, and a caller for a connection.
@@ -33,6 +33,7 @@ pub struct Store {
 pub struct Tx {
     // Before the gate: fields are dropped in order, and the next writer should find the rollback begun.
     pub(super) transaction: DatabaseTransaction,
+    pub(super) moves: Moves,
     _writer_gate: Option<OwnedMutexGuard<()>>,
 }
 
@@ -107,7 +108,7 @@ impl Store {
             },
         };
         let transaction = self.connection.begin_with_options(options).await.map_err(failure)?;
-        Ok(Tx { transaction, _writer_gate: None })
+        Ok(Tx { transaction, moves: Moves::default(), _writer_gate: None })
     }
 
     /// Begins a transaction that may write. On SQLite it is the only one; on PostgreSQL it is read committed, and
@@ -123,7 +124,7 @@ impl Store {
             ..TransactionOptions::default()
         };
         let transaction = self.connection.begin_with_options(options).await.map_err(failure)?;
-        Ok(Tx { transaction, _writer_gate: writer_gate })
+        Ok(Tx { transaction, moves: Moves::default(), _writer_gate: writer_gate })
     }
 }
 

@@ -1,0 +1,204 @@
+//! Looks at parcels whose time may have come: many in one transaction, each deciding for itself.
+
+use std::{
+    collections::{HashMap, HashSet, hash_map::Entry},
+    sync::Arc,
+};
+
+use gatepost_domain::{
+    Effect, Parcel, Step, Timestamp,
+    id::{CommunityId, CourierId, ParcelId, ResidentId},
+    journey::{rearm, recall},
+    policy::WaitingPolicy,
+    ports::{Move, Timer},
+    usual::PICKUPS_MAX,
+};
+use gatepost_process::telemetry;
+use gatepost_storage::{PolicyKey, Tx};
+use opentelemetry::KeyValue;
+
+use crate::{
+    journey::Setting,
+    platform::Platform,
+    problem::{Missing, Problem, settle},
+};
+
+/// Waiting parcels read and saved at once when a policy changes.
+const REARMED_AT_ONCE: u64 = 500;
+
+/// What became of timers that were fired.
+#[derive(Debug, Default)]
+pub struct Fired {
+    /// Those whose parcels are due at another time, by what the rows say, or once more at the same: who fires at the
+    /// very millisecond may plan the next step for it. An acknowledgement would take that away.
+    pub not_due: Vec<Timer>,
+    /// How many parcels changed.
+    pub changed: usize,
+}
+
+/// A step of one parcel, with what it was taken in.
+struct Taken {
+    due: Option<Timestamp>,
+    step: Step,
+    setting: Setting,
+    span: tracing::Span,
+}
+
+impl Platform {
+    /// Looks at these parcels at this time. Harmless where nothing is due.
+    pub async fn fire(&self, parcels: &[ParcelId], now: Timestamp) -> Result<Fired, Problem> {
+        settle(|| self.try_fire(parcels, now)).await
+    }
+
+    async fn try_fire(&self, parcels: &[ParcelId], now: Timestamp) -> Result<Fired, Problem> {
+        let tx = self.store.write().await?;
+        let due = tx.lock_due(parcels, now).await?;
+        let found: HashSet<ParcelId> = due.iter().map(Parcel::id).collect();
+        let others: Vec<ParcelId> = parcels.iter().filter(|parcel| !found.contains(parcel)).copied().collect();
+        let not_due = if others.is_empty() { Vec::new() } else { tx.deadlines_of(&others).await? };
+        let mut fired = Fired { not_due, changed: 0 };
+        let claimed: HashMap<ParcelId, Option<Timestamp>> =
+            due.iter().map(|parcel| (parcel.id(), parcel.next_due())).collect();
+        let steps = self.take_steps(&tx, due, now).await?;
+        fired.changed = steps.len();
+        let once_more = steps.iter().filter_map(|taken| {
+            let due = taken.step.parcel.next_due().filter(|due| taken.due == Some(*due))?;
+            Some(Timer { due, parcel: taken.step.parcel.id() })
+        });
+        fired.not_due.extend(once_more);
+        self.save_taken(&tx, &steps, now).await?;
+        // What fired is acknowledged, so that the index need not be told twice.
+        let moves = tx.moves().into_iter().map(|step| {
+            let was = step.was.filter(|was| claimed.get(&step.parcel) != Some(&Some(*was)));
+            Move { was, ..step }
+        });
+        let moves = moves.collect();
+        tx.commit().await?;
+        self.count(&steps, &fired, parcels.len());
+        self.follow(moves, fired.changed > 0).await;
+        Ok(fired)
+    }
+
+    /// Lets each parcel decide; those that have nothing to do are left out.
+    async fn take_steps(&self, tx: &Tx, due: Vec<Parcel>, now: Timestamp) -> Result<Vec<Taken>, Problem> {
+        let residents: Vec<ResidentId> = due.iter().filter_map(|parcel| parcel.addressee().resident_id()).collect();
+        let pickups = tx.pickups_of(&residents, PICKUPS_MAX as u64).await?;
+        let mut communities: HashMap<CommunityId, Arc<_>> = HashMap::new();
+        let mut policies: HashMap<(CommunityId, CourierId), Arc<_>> = HashMap::new();
+        let mut taken = Vec::with_capacity(due.len());
+        for parcel in due {
+            let facts = parcel.facts();
+            let community = match communities.get(&facts.community) {
+                Some(known) => Arc::clone(known),
+                None => {
+                    let found = tx.community(&facts.community).await?.ok_or(Problem::NotFound(Missing::Community))?;
+                    Arc::clone(communities.entry(facts.community.clone()).or_insert(Arc::new(found)))
+                }
+            };
+            let key = (facts.community.clone(), facts.courier.clone());
+            let policy = match policies.get(&key) {
+                Some(known) => Arc::clone(known),
+                None => {
+                    let found = self.policy(tx, &key.0, Some(&key.1)).await?;
+                    Arc::clone(policies.entry(key).or_insert(Arc::new(found)))
+                }
+            };
+            let its = parcel.addressee().resident_id().and_then(|resident| pickups.get(&resident));
+            let setting = Setting::new(community, policy, now, &parcel, its.cloned().unwrap_or_default());
+            let span = tracing::info_span!("timer", parcel.id = %parcel.id());
+            telemetry::span_parent(&span, &facts.traceparent);
+            let due = parcel.next_due();
+            let step = span.in_scope(|| recall::when_due(parcel, setting.circumstances()));
+            if step.changed {
+                taken.push(Taken { due, step, setting, span });
+            }
+        }
+        // What came due first is told first.
+        taken.sort_by_key(|taken| taken.due);
+        Ok(taken)
+    }
+
+    /// Moves the deadlines of everything that waits under a layer of the policy, as part of the change of that layer:
+    /// both happen or neither.
+    pub async fn rearm(&self, tx: &Tx, layer: &PolicyKey, now: Timestamp) -> Result<(), Problem> {
+        let (community, courier) = match layer {
+            PolicyKey::Tenant => (None, None),
+            PolicyKey::Community(id) => (Some(id), None),
+            PolicyKey::Courier(id) => (None, Some(id)),
+        };
+        let mut policies: HashMap<(CommunityId, CourierId), WaitingPolicy> = HashMap::new();
+        let mut after = None;
+        loop {
+            let waiting = tx.lock_waiting(community, courier, after, REARMED_AT_ONCE).await?;
+            let last = (waiting.len() as u64) < REARMED_AT_ONCE;
+            after = waiting.last().map(Parcel::id);
+            let mut moved = Vec::with_capacity(waiting.len());
+            for parcel in waiting {
+                let key = (parcel.facts().community.clone(), parcel.facts().courier.clone());
+                let policy = match policies.entry(key) {
+                    Entry::Occupied(known) => known.into_mut(),
+                    Entry::Vacant(new) => {
+                        let found = self.policy(tx, &new.key().0, Some(&new.key().1)).await?;
+                        new.insert(found)
+                    }
+                };
+                let step = rearm::rearm(parcel, policy);
+                if step.changed {
+                    moved.push(step.parcel);
+                }
+            }
+            tx.save_locked(&moved, now).await?;
+            if last {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn save_taken(&self, tx: &Tx, taken: &[Taken], now: Timestamp) -> Result<(), Problem> {
+        let parcels: Vec<Parcel> = taken.iter().map(|taken| taken.step.parcel.clone()).collect();
+        tx.save_locked(&parcels, now).await?;
+        let told: Vec<ResidentId> = effects(taken)
+            .filter_map(|(_, effect)| match effect {
+                Effect::Tell(notice) => Some(notice.resident),
+                Effect::Publish(_) | Effect::RecordPickup { .. } => None,
+            })
+            .collect();
+        let with_email = if told.is_empty() { HashSet::new() } else { tx.with_email(&told).await? };
+        let (mut notices, mut events) = (Vec::new(), Vec::new());
+        for (taken, effect) in effects(taken) {
+            let parcel = &taken.step.parcel;
+            match effect {
+                Effect::Publish(event) => events.push((parcel, event)),
+                Effect::RecordPickup { resident, picked_up_at } => {
+                    tx.record_pickup(*resident, *picked_up_at).await?;
+                }
+                Effect::Tell(notice) => {
+                    let to = (notice.resident, with_email.contains(&notice.resident));
+                    let make = || self.notices(parcel, to, &notice.cause, &taken.setting);
+                    notices.extend(taken.span.in_scope(make));
+                }
+            }
+        }
+        tx.insert_notices(&notices).await?;
+        tx.append_events(&events).await?;
+        Ok(())
+    }
+
+    fn count(&self, taken: &[Taken], fired: &Fired, asked: usize) {
+        let now = self.shared_now();
+        for taken in taken {
+            self.metrics.step(&taken.step.parcel);
+            if let Some(due) = taken.due {
+                self.metrics.timer_lateness.record(now.duration_since(due).as_secs_f64().max(0.0), &[]);
+            }
+        }
+        let nothing = asked.saturating_sub(fired.changed + fired.not_due.len());
+        for (outcome, count) in [("effect", fired.changed), ("not_due", fired.not_due.len()), ("nothing", nothing)] {
+            self.metrics.timers_fired.add(count as u64, &[KeyValue::new("outcome", outcome)]);
+        }
+    }
+}
+
+fn effects(taken: &[Taken]) -> impl Iterator<Item = (&Taken, &Effect)> {
+    taken.iter().flat_map(|taken| taken.step.effects.iter().map(move |effect| (taken, effect)))
+}

@@ -1,0 +1,343 @@
+//! The loop: lease, read, fire, acknowledge, renew, sleep until the next of these.
+
+use std::collections::HashMap;
+
+use gatepost_domain::{
+    Timestamp,
+    ports::{PAGE, Slot, Terms, Timer, TimersError},
+};
+use jiff::SignedDuration;
+use tokio::{sync::watch, task::JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use super::{AHEAD, hold::Hold, rebuild::rebuild};
+use crate::{fire::Fired, platform::Platform};
+
+/// At most this long without looking at the index: another replica may have died with an earlier timer.
+const LONGEST_WAIT: SignedDuration = SignedDuration::from_secs(5);
+/// Slots leased at once.
+const SLOTS_MAX: usize = 1000;
+/// Transactions under way at once.
+const BATCHES_MAX: usize = 4;
+/// After anything failed.
+const PAUSE: SignedDuration = SignedDuration::from_secs(1);
+/// A parcel whose deadline lies further ahead has a timer of its own in another slot.
+const HELD_LONGEST: SignedDuration = SignedDuration::from_secs(60);
+
+/// Runs until the process drains, and then gives back what it holds.
+pub async fn run(platform: Platform, draining: CancellationToken) -> anyhow::Result<()> {
+    let mut keeper = Keeper::new(platform.clone());
+    let mut woken = platform.wakes.timers.subscribe();
+    loop {
+        // Whoever sets a timer from here on wakes us. Whatever ended the sleep, a wake-up counts.
+        platform.timekeeping.will_look_at(Timestamp::MAX);
+        if woken.has_changed().unwrap_or(false) {
+            woken.mark_unchanged();
+            keeper.look_at = None;
+        }
+        keeper.turn().await;
+        let next = keeper.next_turn();
+        // Not the next turn: that may have other reasons, and does not look then.
+        platform.timekeeping.will_look_at(keeper.look_at.unwrap_or(Timestamp::MAX));
+        let local = next - (platform.shared_now() - platform.now());
+        tokio::select! {
+            () = draining.cancelled() => break,
+            () = platform.clock.sleep_until(local) => {}
+            () = changed(woken.clone()) => {}
+            Some(outcome) = keeper.work.join_next() => keeper.worked(outcome),
+        }
+    }
+    keeper.give_back().await;
+    Ok(())
+}
+
+/// Returns once there is something that `woken` has not seen, and leaves it unseen.
+async fn changed(mut woken: watch::Receiver<u64>) {
+    // The sender lives as long as the platform.
+    let _ = woken.changed().await;
+}
+
+/// What a piece of work under way came to.
+enum Outcome {
+    Fired(Vec<(Timer, Slot)>, Result<Fired, String>),
+    Rebuilt(Result<(), TimersError>),
+}
+
+struct Keeper {
+    platform: Platform,
+    terms: Terms,
+    hold: Hold,
+    work: JoinSet<Outcome>,
+    batches: usize,
+    rebuilding: bool,
+    /// No rebuild before then.
+    rebuild_at: Timestamp,
+    /// When to claim; at once when unset.
+    look_at: Option<Timestamp>,
+    renew_at: Timestamp,
+    away: bool,
+}
+
+impl Keeper {
+    fn new(platform: Platform) -> Self {
+        let lease = SignedDuration::try_from(platform.config.timers.lease).unwrap_or(SignedDuration::from_secs(5));
+        Self {
+            platform,
+            terms: Terms { ahead: AHEAD, lease, slots_max: SLOTS_MAX },
+            hold: Hold::default(),
+            work: JoinSet::new(),
+            batches: 0,
+            rebuilding: false,
+            rebuild_at: Timestamp::MIN,
+            look_at: None,
+            renew_at: Timestamp::MIN,
+            away: false,
+        }
+    }
+
+    async fn turn(&mut self) {
+        let now = self.platform.shared_now();
+        if self.look_at.is_none_or(|at| at <= now) && self.has_room() {
+            self.look().await;
+        }
+        self.read().await;
+        self.fire();
+        self.acknowledge().await;
+        self.renew().await;
+        self.platform.metrics.timers_held.record(self.hold.len() as u64, &[]);
+    }
+
+    fn has_room(&self) -> bool {
+        self.hold.len() < self.platform.config.timers.held_max
+    }
+
+    fn next_turn(&self) -> Timestamp {
+        let mut next = self.platform.shared_now() + LONGEST_WAIT;
+        if self.has_room() {
+            next = next.min(self.look_at.unwrap_or(self.platform.shared_now()));
+        }
+        if self.batches < BATCHES_MAX {
+            next = next.min(self.hold.next().unwrap_or(Timestamp::MAX));
+        }
+        if !self.hold.leases().is_empty() {
+            next = next.min(self.renew_at);
+        }
+        next
+    }
+
+    /// Leases what is due soon.
+    async fn look(&mut self) {
+        let (platform, began) = (self.platform.clone(), self.platform.now());
+        let claim = platform.timers.claim(began, self.terms).await;
+        platform.metrics.timers_claim.record(platform.now().duration_since(began).as_secs_f64().max(0.0), &[]);
+        let pause = platform.shared_now() + PAUSE;
+        let failure = match &claim {
+            Ok(claim) => claim.failed.as_ref(),
+            Err(error) => Some(error),
+        };
+        self.is_away(failure);
+        let Ok(claim) = claim else {
+            self.look_at = Some(pause);
+            return;
+        };
+        if let Some(offset) = claim.offset {
+            platform.timekeeping.set_offset(offset);
+            platform.metrics.timers_clock_offset.record(i64::try_from(offset.as_millis()).unwrap_or(i64::MAX), &[]);
+        }
+        platform.metrics.timers_leases_expired.add(claim.expired, &[]);
+        platform.metrics.timers_loaded.record(u64::from(!claim.lost), &[]);
+        if self.hold.leases().is_empty() {
+            self.renew_at = platform.shared_now() + self.terms.lease / 2;
+        }
+        for lease in claim.leases {
+            self.hold.lease(lease);
+        }
+        if claim.lost {
+            self.rebuild();
+        }
+        // The index tells in the caller's time.
+        let offset = platform.shared_now() - platform.now();
+        let next = claim.next_look.map_or(Timestamp::MAX, |at| at.saturating_add(offset).unwrap_or(Timestamp::MAX));
+        let longest = platform.shared_now() + if claim.failed.is_some() { PAUSE } else { LONGEST_WAIT };
+        self.look_at = Some(next.min(longest));
+    }
+
+    /// Tells once when the index goes away and when it is back.
+    fn is_away(&mut self, failure: Option<&TimersError>) {
+        if let Some(error) = failure
+            && !self.away
+        {
+            tracing::warn!(%error, "the timer index does not answer, the sweep goes on without it");
+        } else if failure.is_none() && self.away {
+            tracing::info!("the timer index answers again");
+            // It may have lost what was written before it went away.
+            self.platform.timekeeping.returned.send_modify(|count| *count += 1);
+        }
+        self.away = failure.is_some();
+        self.platform.metrics.timers_reachable.record(u64::from(!self.away), &[]);
+    }
+
+    fn rebuild(&mut self) {
+        if !self.rebuilding && self.rebuild_at <= self.platform.shared_now() {
+            self.rebuilding = true;
+            let platform = self.platform.clone();
+            self.work.spawn(async move { Outcome::Rebuilt(rebuild(&platform).await) });
+        }
+    }
+
+    /// Reads what was leased, as far as there is room.
+    async fn read(&mut self) {
+        for lease in self.hold.unread() {
+            // A slot that was leased anew is read from its beginning.
+            let mut skip = if self.hold.is_fresh(lease.slot) { 0 } else { self.hold.unacknowledged(lease.slot) };
+            while self.has_room() {
+                match self.platform.timers.read(&lease, skip).await {
+                    Ok(page) => {
+                        self.hold.read(lease.slot, skip, &page);
+                        if page.is_empty() && skip == 0 {
+                            // Cancelled, or the index was emptied since it was leased.
+                            self.look_at = None;
+                        }
+                        skip += page.len();
+                        if page.len() < PAGE {
+                            break;
+                        }
+                    }
+                    Err(error) => {
+                        tracing::debug!(%error, "slot not read, it will be tried again");
+                        self.look_at = Some(self.platform.shared_now() + PAUSE);
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Begins to fire what is due.
+    fn fire(&mut self) {
+        while self.batches < BATCHES_MAX {
+            let now = self.platform.shared_now();
+            let due = self.hold.due(now, self.platform.config.timers.batch);
+            if due.is_empty() {
+                return;
+            }
+            self.batches += 1;
+            let platform = self.platform.clone();
+            self.work.spawn(async move {
+                let parcels: Vec<_> = due.iter().map(|(timer, _)| timer.parcel).collect();
+                let fired = platform.fire(&parcels, now).await.map_err(|error| error.to_string());
+                Outcome::Fired(due, fired)
+            });
+        }
+    }
+
+    fn worked(&mut self, outcome: Result<Outcome, tokio::task::JoinError>) {
+        let now = self.platform.shared_now();
+        match outcome {
+            Ok(Outcome::Fired(timers, Ok(fired))) => {
+                self.batches -= 1;
+                let later: HashMap<_, _> = fired.not_due.iter().map(|timer| (timer.parcel, timer.due)).collect();
+                let soon = |timer: &Timer| later.get(&timer.parcel).copied().filter(|due| *due < now + HELD_LONGEST);
+                let (again, done): (Vec<_>, Vec<_>) = timers.into_iter().partition(|(timer, _)| soon(timer).is_some());
+                for (timer, slot) in again {
+                    self.hold.again(timer, slot, soon(&timer).unwrap_or(now));
+                }
+                self.hold.fired(&done);
+            }
+            Ok(Outcome::Fired(timers, Err(error))) => {
+                self.batches -= 1;
+                tracing::error!(timers = timers.len(), error, "deadlines not handled, they will be tried again");
+                self.one_by_one(timers, now);
+            }
+            Ok(Outcome::Rebuilt(result)) => {
+                self.rebuilding = false;
+                self.rebuild_at = now + PAUSE;
+                // What was put there is to be claimed.
+                self.look_at = Some(now);
+                if let Err(error) = result {
+                    self.look_at = Some(self.rebuild_at);
+                    tracing::warn!(%error, "timer index not made, it will be tried again");
+                }
+            }
+            Err(error) => {
+                // The lease of what it held runs out, and somebody fires it.
+                tracing::error!(%error, "a batch of timers panicked");
+                self.batches = self.batches.saturating_sub(1);
+                self.rebuilding = false;
+            }
+        }
+    }
+
+    /// One parcel that cannot be decided must not hold up the others of its batch.
+    fn one_by_one(&mut self, timers: Vec<(Timer, Slot)>, now: Timestamp) {
+        if let [(timer, slot)] = timers[..] {
+            self.hold.again(timer, slot, now + PAUSE);
+            return;
+        }
+        self.batches += 1;
+        let platform = self.platform.clone();
+        self.work.spawn(async move {
+            let mut all = Fired::default();
+            for (timer, _) in &timers {
+                match platform.fire(&[timer.parcel], now).await {
+                    Ok(fired) => all.not_due.extend(fired.not_due),
+                    Err(error) => {
+                        tracing::error!(parcel.id = %timer.parcel, %error, "deadline not handled");
+                        all.not_due.push(Timer { due: now + PAUSE * 10, ..*timer });
+                    }
+                }
+            }
+            Outcome::Fired(timers, Ok(all))
+        });
+    }
+
+    async fn acknowledge(&mut self) {
+        for ended in self.hold.ended() {
+            if let Err(error) = self.platform.timers.acknowledge(&ended.lease, &ended.fired, ended.extent).await {
+                // Its lease runs out, everything in it is fired again, and nothing happens.
+                tracing::debug!(%error, "slot not acknowledged");
+            }
+        }
+    }
+
+    async fn renew(&mut self) {
+        let now = self.platform.shared_now();
+        if now < self.renew_at {
+            return;
+        }
+        self.renew_at = now + self.terms.lease / 2;
+        let leases = self.hold.leases();
+        if leases.is_empty() {
+            return;
+        }
+        match self.platform.timers.renew(&leases, self.platform.now(), self.terms).await {
+            Ok(renewed) => {
+                if renewed.contains(&None) {
+                    // Something new is there, or the index was emptied.
+                    self.look_at = None;
+                }
+                self.hold.renewed(&leases, &renewed);
+            }
+            Err(error) => tracing::debug!(%error, "leases not renewed"),
+        }
+    }
+
+    /// Finishes what is under way and gives back the rest, so that others need not wait for the leases to end.
+    async fn give_back(&mut self) {
+        while let Some(outcome) = self.work.join_next().await {
+            // A rebuild may take long; whoever goes on begins where it was.
+            if self.rebuilding && self.batches == 0 {
+                self.work.abort_all();
+            }
+            if let Ok(Outcome::Fired(timers, Ok(fired))) = outcome {
+                let not_due = |timer: &Timer| fired.not_due.iter().any(|later| later.parcel == timer.parcel);
+                let done: Vec<_> = timers.into_iter().filter(|(timer, _)| !not_due(timer)).collect();
+                self.hold.fired(&done);
+            }
+        }
+        self.acknowledge().await;
+        if let Err(error) = self.platform.timers.release(&self.hold.leases()).await {
+            tracing::warn!(%error, "slots not given back, their leases run out");
+        }
+    }
+}
