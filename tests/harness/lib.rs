@@ -1,5 +1,6 @@
 //! The world the journeys are tested in.
 
+pub mod benchmark;
 pub mod clients;
 pub mod collector;
 pub mod live;
