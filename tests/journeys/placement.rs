@@ -1,5 +1,8 @@
 //! A parcel is announced, its recipient resolved, and a compartment near home reserved.
 
+mod race;
+mod rules;
+
 use gatepost_proto::v1::{
     self, DepositConsent, EventKind, ParcelSize, ParcelState, Placement, PlacementKind, PlacementReason, Recipient,
 };

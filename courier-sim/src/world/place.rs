@@ -54,10 +54,11 @@ fn lockers() -> Vec<Locker> {
         id: id.to_owned(),
         name: name.to_owned(),
         offline: false,
+        opening_hours: Vec::new(),
         compartments: sizes
             .iter()
             .enumerate()
-            .map(|(number, size)| Compartment { id: format!("{:02}", number + 1), size: (*size).into() })
+            .map(|(number, size)| Compartment { id: format!("{:02}", number + 1), size: (*size).into(), accessible: false })
             .collect(),
     };
     vec![
@@ -68,7 +69,7 @@ fn lockers() -> Vec<Locker> {
 }
 
 fn walkways() -> Vec<Walkway> {
-    let walkway = |(from, to, metres): (&str, &str, f64)| Walkway { from: from.to_owned(), to: to.to_owned(), metres };
+    let walkway = |(from, to, metres): (&str, &str, f64)| Walkway { from: from.to_owned(), to: to.to_owned(), metres, steps: false };
     [
         ("building-1", LAKE_LOCKER, 180.0),
         ("building-1", "court", 30.0),

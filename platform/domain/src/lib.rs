@@ -16,6 +16,7 @@ pub mod consent;
 pub mod effect;
 pub mod id;
 pub mod journey;
+pub mod opening;
 pub mod parcel;
 pub mod placement;
 pub mod policy;
@@ -27,6 +28,7 @@ pub mod resident;
 pub mod sighting;
 pub mod topology;
 pub mod usual;
+pub mod walks;
 
 pub use effect::{CourierEvent, Effect, EventKind, Notice, ReminderCause, Step};
 pub use parcel::{Parcel, State};

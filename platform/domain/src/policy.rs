@@ -26,6 +26,8 @@ pub struct WaitingPolicy {
     pub usual_minute: u16,
     /// How long a reserved compartment is kept.
     pub reservation: SignedDuration,
+    /// How much farther from home than first meant a parcel may be put when that place turns out unusable, in metres.
+    pub overflow_metres: u32,
 }
 
 impl Default for WaitingPolicy {
@@ -41,6 +43,7 @@ impl Default for WaitingPolicy {
             quiet_to_minute: 8 * 60,
             usual_minute: 18 * 60 + 30,
             reservation: SignedDuration::from_hours(2),
+            overflow_metres: 500,
         }
     }
 }
@@ -59,6 +62,7 @@ pub struct PolicyLayer {
     pub quiet_to_minute: Option<u16>,
     pub usual_minute: Option<u16>,
     pub reservation: Option<SignedDuration>,
+    pub overflow_metres: Option<u32>,
 }
 
 /// Where a layer stands; a later one decides over an earlier one.
@@ -110,6 +114,8 @@ pub enum PolicyError {
 /// The longest of any duration in a policy.
 const DURATION_MAX: SignedDuration = SignedDuration::from_hours(24 * 366);
 
+const OVERFLOW_MAX_METRES: u32 = 100_000;
+
 /// Merges layers in the given order, later ones deciding, and tells which layer decided each field.
 pub fn merge(layers: &[(Layer, &PolicyLayer)]) -> (WaitingPolicy, BTreeMap<&'static str, Layer>) {
     let mut policy = WaitingPolicy::default();
@@ -134,7 +140,8 @@ pub fn merge(layers: &[(Layer, &PolicyLayer)]) -> (WaitingPolicy, BTreeMap<&'sta
         quiet_from_minute,
         quiet_to_minute,
         usual_minute,
-        reservation
+        reservation,
+        overflow_metres
     );
     (policy, decided)
 }
@@ -170,6 +177,9 @@ impl WaitingPolicy {
         }
         if self.reminders_max > 100 {
             return Err(PolicyError::OutOfRange { field: "reminders_max", range: "0 to 100" });
+        }
+        if self.overflow_metres > OVERFLOW_MAX_METRES {
+            return Err(PolicyError::OutOfRange { field: "overflow_metres", range: "0 to 100000 metres" });
         }
         if self.remind_after >= self.recall_after {
             return Err(PolicyError::T1NotBelowT2 { remind_after: self.remind_after, recall_after: self.recall_after });

@@ -131,6 +131,7 @@ mod tests {
             building: building.parse().unwrap(),
             unit: unit.into(),
             person_reference: String::new(),
+            needs_accessible: false,
             consents: vec![],
             faces: 0,
         }

@@ -26,6 +26,9 @@ pub struct Resident {
     pub unit: String,
     /// The person's id in smart cameras; empty when none.
     pub person_reference: String,
+    /// Whether parcels go only where the resident gets without steps, into compartments at an accessible height. A plain
+    /// preference: nobody asks why.
+    pub needs_accessible: bool,
     /// Consents in force.
     pub consents: Vec<Purpose>,
     /// How many faces are enrolled.

@@ -1,11 +1,13 @@
 //! Buildings, gates and lockers as places joined by walkways.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
-use petgraph::{algo::dijkstra, graph::NodeIndex, graph::UnGraph};
 use serde::{Deserialize, Serialize};
 
-use crate::id::{BuildingId, CompartmentId, GateId, LockerId};
+use crate::{
+    id::{BuildingId, CompartmentId, GateId, LockerId},
+    opening::OpeningHours,
+};
 
 /// Sizes of parcels and compartments, ascending.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -47,6 +49,9 @@ pub struct Locker {
     /// An offline locker takes no parcels.
     #[serde(default)]
     pub offline: bool,
+    /// When parcels can be put in; always when empty.
+    #[serde(default)]
+    pub opening_hours: Vec<OpeningHours>,
     /// At least one.
     pub compartments: Vec<Compartment>,
 }
@@ -58,6 +63,9 @@ pub struct Compartment {
     pub id: CompartmentId,
     /// What fits.
     pub size: Size,
+    /// Whether its door is at a height that is reached from a wheelchair.
+    #[serde(default)]
+    pub accessible: bool,
 }
 
 /// A way between two places, walked in both directions.
@@ -69,6 +77,9 @@ pub struct Walkway {
     pub to: String,
     /// Length in metres, above 0.
     pub metres: f64,
+    /// Whether there are steps on it.
+    #[serde(default)]
+    pub steps: bool,
 }
 
 /// All places of a community.
@@ -110,6 +121,12 @@ pub enum TopologyError {
     /// A locker without compartments.
     #[error("locker {0} has no compartments")]
     EmptyLocker(LockerId),
+    /// Opening hours that are none.
+    #[error(
+        "the opening hours of locker {0} need a minute to open at, 0 to 1439, another one to close at, 1 to 1440, and \
+         at most 7 weekdays"
+    )]
+    InvalidOpeningHours(LockerId),
     /// More than we take.
     #[error("at most {0} {1}")]
     TooMany(usize, &'static str),
@@ -119,6 +136,7 @@ const LENGTH_MAX_METRES: f64 = 100_000.0;
 const PLACES_MAX: usize = 20_000;
 const WALKWAYS_MAX: usize = 100_000;
 const COMPARTMENTS_MAX: usize = 1_000;
+const OPENING_HOURS_MAX: usize = 50;
 
 impl Topology {
     /// Checks ids, walkways and lengths.
@@ -139,7 +157,8 @@ impl Topology {
         self.walkways.iter().try_for_each(|walkway| check_walkway(walkway, &places))
     }
 
-    fn places(&self) -> impl Iterator<Item = &str> {
+    /// The id of every place.
+    pub fn places(&self) -> impl Iterator<Item = &str> {
         let buildings = self.buildings.iter().map(|building| building.id.as_str());
         let gates = self.gates.iter().map(|gate| gate.id.as_str());
         let lockers = self.lockers.iter().map(|locker| locker.id.as_str());
@@ -165,23 +184,6 @@ impl Topology {
     pub fn has_gate(&self, id: &GateId) -> bool {
         self.gates.iter().any(|gate| gate.id == *id)
     }
-
-    /// Metres along the shortest path from a building to every locker that a path leads to (Dijkstra over walkways).
-    pub fn walking_metres(&self, from: &BuildingId) -> BTreeMap<LockerId, f64> {
-        let mut graph = UnGraph::<(), f64>::default();
-        let nodes: HashMap<&str, NodeIndex> = self.places().map(|place| (place, graph.add_node(()))).collect();
-        for walkway in &self.walkways {
-            if let (Some(&from), Some(&to)) = (nodes.get(walkway.from.as_str()), nodes.get(walkway.to.as_str())) {
-                graph.add_edge(from, to, walkway.metres);
-            }
-        }
-        let Some(&start) = nodes.get(from.as_str()) else {
-            return BTreeMap::new();
-        };
-        let metres = dijkstra(&graph, start, None, |edge| *edge.weight());
-        let reached = |locker: &Locker| metres.get(&nodes[locker.id.as_str()]).map(|m| (locker.id.clone(), *m));
-        self.lockers.iter().filter_map(reached).collect()
-    }
 }
 
 fn check_locker(locker: &Locker) -> Result<(), TopologyError> {
@@ -190,6 +192,12 @@ fn check_locker(locker: &Locker) -> Result<(), TopologyError> {
     }
     if locker.compartments.len() > COMPARTMENTS_MAX {
         return Err(TopologyError::TooMany(COMPARTMENTS_MAX, "compartments in a locker"));
+    }
+    if locker.opening_hours.len() > OPENING_HOURS_MAX {
+        return Err(TopologyError::TooMany(OPENING_HOURS_MAX, "opening hours of a locker"));
+    }
+    if !locker.opening_hours.iter().all(OpeningHours::is_valid) {
+        return Err(TopologyError::InvalidOpeningHours(locker.id.clone()));
     }
     let mut seen = BTreeSet::new();
     for compartment in &locker.compartments {

@@ -20,7 +20,7 @@ use opentelemetry::KeyValue;
 use crate::{
     journey::Setting,
     platform::Platform,
-    problem::{Missing, Problem, settle},
+    problem::{Problem, settle},
 };
 
 /// Waiting parcels read and saved at once when a policy changes.
@@ -91,8 +91,8 @@ impl Platform {
             let community = match communities.get(&facts.community) {
                 Some(known) => Arc::clone(known),
                 None => {
-                    let found = tx.community(&facts.community).await?.ok_or(Problem::NotFound(Missing::Community))?;
-                    Arc::clone(communities.entry(facts.community.clone()).or_insert(Arc::new(found)))
+                    let found = Arc::clone(&self.premises(tx, &facts.community).await?.community);
+                    Arc::clone(communities.entry(facts.community.clone()).or_insert(found))
                 }
             };
             let key = (facts.community.clone(), facts.courier.clone());

@@ -4,24 +4,27 @@
 use std::sync::Arc;
 
 use gatepost_domain::{
-    Effect, Parcel, ReminderCause, Step, Timestamp,
+    Effect, Parcel, ReminderCause, State, Step, Timestamp,
     community::{Community, DisplayPolicy},
     consent::{Purpose, may_deposit},
-    id::{NoticeId, ParcelId, ResidentId},
+    id::{BuildingId, NoticeId, ParcelId, ResidentId},
     journey::{Circumstances, remind},
-    placement::{self, Candidate, Occupied},
+    placement::{self, Candidate, Need, Occupied, Placement, Unusable},
     policy::WaitingPolicy,
     recipient::Addressee,
     resident::Resident,
     sighting::Sighting,
+    topology::Size,
     usual::PICKUPS_MAX,
 };
 use gatepost_process::telemetry::{self, PastWork};
 use gatepost_storage::{Channel, Delivery, NoticeRecord, StoreError, Tx};
+use opentelemetry::KeyValue;
 
 use crate::{
     platform::Platform,
-    problem::{Missing, Problem, settle},
+    premises::Premises,
+    problem::{Problem, settle},
     vision::hub::Passage,
 };
 
@@ -67,17 +70,31 @@ impl Setting {
     }
 }
 
+/// What a place is looked for.
+pub struct Wish<'a> {
+    /// Which parcel.
+    pub parcel: ParcelId,
+    /// What must fit.
+    pub size: Size,
+    /// Where its resident lives.
+    pub home: &'a BuildingId,
+    /// Whether the resident needs an accessible height and a way without steps.
+    pub accessible: bool,
+    /// What the courier found unusable.
+    pub unusable: &'a [Unusable],
+}
+
 impl Platform {
     /// Loads what a step on this parcel may look at.
     pub async fn setting(&self, tx: &Tx, parcel: &Parcel, now: Timestamp) -> Result<Setting, Problem> {
         let facts = parcel.facts();
-        let community = tx.community(&facts.community).await?.ok_or(Problem::NotFound(Missing::Community))?;
+        let community = Arc::clone(&self.premises(tx, &facts.community).await?.community);
         let policy = self.policy(tx, &facts.community, Some(&facts.courier)).await?;
         let pickups = match parcel.addressee().resident_id() {
             Some(resident) => tx.pickups(resident, PICKUPS_MAX as u64).await?,
             None => Vec::new(),
         };
-        Ok(Setting::new(Arc::new(community), Arc::new(policy), now, parcel, pickups))
+        Ok(Setting::new(community, Arc::new(policy), now, parcel, pickups))
     }
 
     /// Saves a step: the parcel, and everything it asks of the world. Returns the parcel as saved.
@@ -105,6 +122,38 @@ impl Platform {
         }
         self.metrics.step(&parcel);
         Ok(parcel)
+    }
+
+    /// As [`Platform::save`], for a step that chose the place itself: when somebody put a parcel there meanwhile, it is
+    /// a race lost, and another place is chosen by taking the step again.
+    pub async fn save_placed(&self, tx: &Tx, step: Step, setting: &Setting) -> Result<Parcel, Problem> {
+        let changed = step.changed;
+        let parcel = match self.save(tx, step, setting).await {
+            Err(Problem::Store(StoreError::CompartmentTaken)) => return Err(StoreError::Conflict.into()),
+            saved => saved?,
+        };
+        if changed && let State::Announced { placement } = parcel.state() {
+            let outcome = match placement {
+                Placement::Locker { .. } => "locker",
+                Placement::Door(_) => "door",
+                Placement::Unresolved => "unresolved",
+            };
+            self.metrics.placements.add(1, &[KeyValue::new("outcome", outcome)]);
+        }
+        Ok(parcel)
+    }
+
+    /// For who looks after the lockers: nothing is done about an unusable place by itself.
+    pub fn note_unusable(&self, parcel: &Parcel, places: &[Unusable]) {
+        let community = &parcel.facts().community;
+        for place in places {
+            let compartment = place.compartment.as_ref().map_or("all", |compartment| compartment.as_str());
+            tracing::warn!(
+                parcel.id = %parcel.id(), community.id = %community, locker.id = %place.locker, compartment.id = compartment,
+                "a courier found a place unusable"
+            );
+        }
+        self.metrics.unusable.add(places.len() as u64, &[KeyValue::new("community", community.to_string())]);
     }
 
     async fn write_notices(
@@ -159,23 +208,39 @@ impl Platform {
         channels.into_iter().map(notice).collect()
     }
 
-    /// Ranks the community's lockers for a parcel of this resident. Take the community's lock before.
+    /// Ranks the community's lockers for a parcel. Lock the premises before.
     pub async fn ranking(
         &self,
         tx: &Tx,
-        community: &Community,
-        home: &gatepost_domain::id::BuildingId,
-        parcel: (ParcelId, gatepost_domain::topology::Size),
+        premises: &Premises,
+        policy: &WaitingPolicy,
+        wish: &Wish<'_>,
         now: Timestamp,
     ) -> Result<Vec<Candidate>, Problem> {
+        let began = std::time::Instant::now();
+        let community = &premises.community;
         let holds = tx.holds(&community.id, now).await?;
         // What the parcel itself has reserved counts as free for it.
         let occupied: Occupied = holds
             .into_iter()
-            .filter(|hold| hold.parcel != parcel.0)
+            .filter(|hold| hold.parcel != wish.parcel)
             .map(|hold| (hold.locker, hold.compartment))
             .collect();
-        Ok(placement::rank(&community.topology, home, parcel.1, &occupied))
+        // Who names an unusable place stands before it; everybody else comes while the reservation lasts.
+        let until = if wish.unusable.is_empty() { now + policy.reservation } else { now };
+        let need = Need {
+            size: wish.size,
+            accessible: wish.accessible,
+            from: now,
+            until,
+            time_zone: &community.time_zone,
+            unusable: wish.unusable,
+            overflow_metres: policy.overflow_metres,
+        };
+        let walks = premises.walks(wish.home, wish.accessible);
+        let ranking = placement::rank(&community.topology, &walks, &need, &occupied);
+        self.metrics.ranking.record(began.elapsed().as_secs_f64(), &[]);
+        Ok(ranking)
     }
 
     /// Whether this parcel may go into a locker.

@@ -11,6 +11,7 @@ mod journey;
 mod metrics;
 mod notification;
 mod platform;
+mod premises;
 mod problem;
 mod timers;
 mod vision;

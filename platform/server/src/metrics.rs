@@ -10,6 +10,9 @@ use opentelemetry::{
 pub struct Metrics {
     pub rpcs: Histogram<f64>,
     pub steps: Counter<u64>,
+    pub placements: Counter<u64>,
+    pub ranking: Histogram<f64>,
+    pub unusable: Counter<u64>,
     pub timer_lateness: Histogram<f64>,
     pub timers_not_moved: Counter<u64>,
     pub timers_scheduled: Counter<u64>,
@@ -42,6 +45,9 @@ impl Default for Metrics {
         Self {
             rpcs: seconds("gatepost_rpc_duration", "time to answer a call, by rpc and code"),
             steps: counter("gatepost_steps", "steps taken, by the state they led to"),
+            placements: counter("gatepost_placements", "places decided, by outcome: locker, door or unresolved"),
+            ranking: seconds("gatepost_ranking_duration", "time to rank a community's lockers for one parcel"),
+            unusable: counter("gatepost_unusable_places", "places couriers found unusable, by community"),
             timer_lateness: seconds("gatepost_timer_lateness", "from a deadline to its effect's transaction"),
             timers_not_moved: counter("gatepost_timers_not_moved", "timers the index did not take; alarm above 0"),
             timers_scheduled: counter("gatepost_timers_scheduled", "deadlines that moved"),

@@ -16,7 +16,9 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use crate::{config::Config, metrics::Metrics, problem::Problem, timers::Timekeeping, vision::hub::Hub};
+use crate::{
+    config::Config, metrics::Metrics, premises::Known, problem::Problem, timers::Timekeeping, vision::hub::Hub,
+};
 
 /// A handle on the server's parts; clones share them.
 #[derive(Clone)]
@@ -32,6 +34,8 @@ pub struct Parts {
     pub timers: Arc<dyn Timers>,
     /// The time.
     pub clock: SharedClock,
+    /// Communities as they were last read.
+    pub known: Known,
     /// Counts and durations.
     pub metrics: Metrics,
     /// Connected workers and the frames on their way.

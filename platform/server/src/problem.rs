@@ -115,6 +115,7 @@ pub enum Missing {
     Courier,
     Gate,
     Key,
+    Compartment,
 }
 
 impl Missing {
@@ -127,6 +128,7 @@ impl Missing {
             Missing::Courier => "courier",
             Missing::Gate => "gate",
             Missing::Key => "key",
+            Missing::Compartment => "compartment",
         }
     }
 }

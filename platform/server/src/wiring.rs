@@ -14,6 +14,7 @@ use crate::{
     metrics::Metrics,
     notification::{Channels, email::EmailChannel, webhook::WebhookChannel},
     platform::{Parts, Platform, Wakes},
+    premises::Known,
     timers::Timekeeping,
     vision::hub::Hub,
 };
@@ -51,6 +52,7 @@ pub async fn platform(config: Config, data_dir: &Path, clock: SharedClock) -> an
         store,
         timers,
         clock,
+        known: Known::default(),
         metrics: Metrics::default(),
         hub: Hub::new(frame_age_max),
         timekeeping: Timekeeping::default(),

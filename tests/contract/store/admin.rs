@@ -19,7 +19,7 @@ pub async fn communities_are_kept(bench: Bench) {
     settle(&bench.store, 0).await;
     let tx = bench.store.write().await.unwrap();
     let mut lotus = community("lotus");
-    assert_eq!(tx.community(&lotus.id).await.unwrap(), Some(lotus.clone()));
+    assert_eq!(tx.versioned_community(&lotus.id).await.unwrap(), Some((1, lotus.clone())));
     lotus.display_name = "荷花苑".to_owned();
     lotus.display = DisplayPolicy::Silent;
     tx.update_community(&lotus).await.unwrap();
@@ -33,6 +33,9 @@ pub async fn communities_are_kept(bench: Bench) {
     assert_eq!(named(tx.communities(None, 2).await.unwrap()), ["acacia", "lotus"]);
     assert_eq!(named(tx.communities(Some(&lotus.id), 2).await.unwrap()), ["willow"]);
     assert_eq!(tx.community(&lotus.id).await.unwrap(), Some(lotus.clone()));
+    let versions = [tx.community_version(&lotus.id).await, tx.community_version(&id("acacia")).await];
+    assert_eq!(versions, [Ok(Some(2)), Ok(Some(1))], "a change makes another version, and only of what changed");
+    assert_eq!(tx.community_version(&id("nowhere")).await, Ok(None));
     assert_eq!(tx.insert_community(&lotus).await, Err(StoreError::Exists));
 }
 

@@ -5,6 +5,7 @@ use gatepost_domain::{
     community::{Community, DisplayPolicy},
     consent::DepositConsent,
     id::{NoticeId, ParcelId, ResidentId, TemplateId},
+    opening::{OpeningHours, Weekday},
     parcel::{Facts, ReminderPlan, Stay},
     placement::Placement,
     recipient::{Addressee, Label},
@@ -44,10 +45,15 @@ pub fn community(name: &str) -> Community {
                 id: id("locker-1"),
                 name: "一号柜".to_owned(),
                 offline: true,
-                compartments: vec![Compartment { id: id("A1"), size: Size::Medium }],
+                opening_hours: vec![OpeningHours {
+                    weekdays: vec![Weekday::Sunday, Weekday::Monday],
+                    from_minute: 1_380,
+                    to_minute: 60,
+                }],
+                compartments: vec![Compartment { id: id("A1"), size: Size::Medium, accessible: true }],
             }],
             junctions: vec!["fountain".to_owned()],
-            walkways: vec![Walkway { from: "north".to_owned(), to: "fountain".to_owned(), metres: 12.5 }],
+            walkways: vec![Walkway { from: "north".to_owned(), to: "fountain".to_owned(), metres: 12.5, steps: true }],
         },
         display: DisplayPolicy::Locker,
     }
@@ -78,6 +84,7 @@ pub fn resident(number: u128) -> Resident {
         building: id("3号楼"),
         unit: format!("{number}02"),
         person_reference: String::new(),
+        needs_accessible: number % 2 == 0,
         consents: Vec::new(),
         faces: 0,
     }

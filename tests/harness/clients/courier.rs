@@ -151,7 +151,11 @@ impl Courier {
 
     /// Asks again for a place.
     pub async fn suggest(&self, parcel_id: &str) -> Answer<Announced> {
-        let request = v1::SuggestPlacementRequest { request_id: new_request_id(), parcel_id: parcel_id.to_owned() };
+        let request = v1::SuggestPlacementRequest {
+            request_id: new_request_id(),
+            parcel_id: parcel_id.to_owned(),
+            unusable: Vec::new(),
+        };
         let answer = answer(self.parcels().suggest_placement(request).await)?;
         Ok(Announced { parcel: answer.parcel.expect("a parcel"), ranking: answer.ranking })
     }

@@ -4,7 +4,7 @@ use super::refuse;
 use crate::{
     Refusal, Step, Timestamp,
     parcel::{Parcel, State},
-    placement::{self, Candidate, DoorReason, Placement},
+    placement::{self, Candidate, DoorReason, Placement, Unusable},
     policy::WaitingPolicy,
     recipient::Addressee,
 };
@@ -16,6 +16,8 @@ pub struct Place<'a> {
     pub ranking: &'a [Candidate],
     /// Whether the recipient agrees to lockers.
     pub may_deposit: bool,
+    /// What the courier found unusable.
+    pub unusable: &'a [Unusable],
     /// For the length of the reservation.
     pub policy: &'a WaitingPolicy,
 }
@@ -33,12 +35,13 @@ impl Place<'_> {
                 walking_metres,
                 reserved_until: now + self.policy.reservation,
             },
-            None => Placement::Door(DoorReason::NoLockerFits),
+            None => Placement::Door(placement::door_reason(self.ranking)),
         }
     }
 }
 
-/// Suggests anew. A reservation that still stands is kept as it is, and so is a door that is still the best.
+/// Suggests anew. A reservation that still stands is kept as it is unless the courier found it unusable, and so is a
+/// door that is still the best.
 pub fn suggest(parcel: Parcel, best: Place<'_>, now: Timestamp) -> Result<Step, Refusal> {
     let State::Announced { placement } = &parcel.state else {
         return refuse(&parcel, "suggest placement");
@@ -46,9 +49,10 @@ pub fn suggest(parcel: Parcel, best: Place<'_>, now: Timestamp) -> Result<Step, 
     if matches!(parcel.addressee, Addressee::Unresolved(_)) {
         return Ok(Step::unchanged(parcel));
     }
-    if let Placement::Locker { reserved_until, .. } = placement
+    if let Placement::Locker { locker, compartment, reserved_until, .. } = placement
         && *reserved_until > now
         && best.may_deposit
+        && !best.unusable.iter().any(|place| place.covers(locker, compartment))
     {
         return Ok(Step::unchanged(parcel));
     }

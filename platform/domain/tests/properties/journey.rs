@@ -30,6 +30,7 @@ fn policies() -> impl Strategy<Value = WaitingPolicy> {
         quiet_to_minute: to,
         usual_minute: usual,
         reservation: SignedDuration::from_hours(2),
+        ..WaitingPolicy::default()
     })
 }
 

@@ -8,8 +8,11 @@ fn layers() -> impl Strategy<Value = PolicyLayer> {
     let duration = || prop::option::of((0i64..200).prop_map(SignedDuration::from_hours));
     let minute = || prop::option::of(0u16..1440);
     let durations = (duration(), duration(), duration(), duration(), duration());
-    (durations, prop::option::of(0u32..10), minute(), minute(), minute()).prop_map(
-        |((t1, t2, again, cooldown, reservation), reminders_max, quiet_from_minute, quiet_to_minute, usual_minute)| {
+    let numbers = (prop::option::of(0u32..10), prop::option::of(0u32..1_000));
+    let minutes = (minute(), minute(), minute());
+    (durations, numbers, minutes).prop_map(
+        |((t1, t2, again, cooldown, reservation), (reminders_max, overflow_metres), minutes)| {
+            let (quiet_from_minute, quiet_to_minute, usual_minute) = minutes;
             PolicyLayer {
                 remind_after: t1,
                 recall_after: t2,
@@ -20,6 +23,7 @@ fn layers() -> impl Strategy<Value = PolicyLayer> {
                 quiet_to_minute,
                 usual_minute,
                 reservation,
+                overflow_metres,
             }
         },
     )
@@ -58,7 +62,7 @@ proptest! {
         }
         check_fields!(
             remind_after, recall_after, recall_again_after, reminder_cooldown, reminders_max, quiet_from_minute,
-            quiet_to_minute, usual_minute, reservation
+            quiet_to_minute, usual_minute, reservation, overflow_metres
         );
     }
 
@@ -90,6 +94,7 @@ fn every_limit_is_held() {
         WaitingPolicy { quiet_to_minute: 1440, ..base.clone() },
         WaitingPolicy { usual_minute: 1440, ..base.clone() },
         WaitingPolicy { reminders_max: 101, ..base.clone() },
+        WaitingPolicy { overflow_metres: 100_001, ..base.clone() },
     ];
     for policy in wrong {
         assert!(matches!(policy.check(), Err(PolicyError::OutOfRange { .. })), "{policy:?}");

@@ -151,7 +151,9 @@ fn places(community: &Community) -> Listing {
     }
     for locker in &topology.lockers {
         let offline = if locker.offline { ", offline" } else { "" };
-        let detail = format!("{} compartments{offline}", locker.compartments.len());
+        let hours = if locker.opening_hours.is_empty() { "" } else { ", not always open" };
+        let accessible = locker.compartments.iter().filter(|compartment| compartment.accessible).count();
+        let detail = format!("{} compartments, {accessible} accessible{hours}{offline}", locker.compartments.len());
         list.push([json!("locker"), json!(locker.id), json!(locker.name), json!(detail)]);
     }
     for junction in &topology.junctions {
@@ -159,7 +161,8 @@ fn places(community: &Community) -> Listing {
     }
     for walkway in &topology.walkways {
         let ends = format!("{} - {}", walkway.from, walkway.to);
-        list.push([json!("walkway"), json!(ends), Value::Null, json!(format!("{} m", walkway.metres))]);
+        let steps = if walkway.steps { ", steps" } else { "" };
+        list.push([json!("walkway"), json!(ends), Value::Null, json!(format!("{} m{steps}", walkway.metres))]);
     }
     list
 }

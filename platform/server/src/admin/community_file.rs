@@ -24,11 +24,17 @@
 //! name = "东门柜"
 //! offline = false                  # optional
 //! compartments = { small = ["A01", "A02"], medium = ["B01"], large = ["C01"] }
+//! accessible = ["A01"]             # optional: compartments whose door is reached from a wheelchair
+//! opening_hours = [                # optional: always open when left out; after midnight when `to` is not above `from`
+//!     { from = "07:00", to = "24:00" },
+//!     { weekdays = ["saturday", "sunday"], from = "00:00", to = "02:00" },
+//! ]
 //!
 //! [[walkways]]                     # walked both ways
 //! from = "b1"
 //! to = "plaza"
 //! metres = 40
+//! steps = true                     # optional: not for who needs a way without steps
 //! ```
 //!
 //! An unknown key is refused, so that a misspelt one is not passed over. Whether the topology holds together is the
@@ -36,10 +42,10 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow, bail};
 use gatepost_proto::v1::{
-    Building, Community, Compartment, DisplayPolicy, Gate, Junction, Locker, ParcelSize, Topology, WaitingPolicy,
-    Walkway,
+    Building, Community, Compartment, DisplayPolicy, Gate, Junction, Locker, OpeningHours, ParcelSize, Topology,
+    WaitingPolicy, Walkway, Weekday,
 };
 use serde::Deserialize;
 
@@ -90,6 +96,45 @@ struct LockerEntry {
     #[serde(default)]
     offline: bool,
     compartments: Compartments,
+    #[serde(default)]
+    accessible: Vec<String>,
+    #[serde(default)]
+    opening_hours: Vec<OpeningEntry>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OpeningEntry {
+    #[serde(default)]
+    weekdays: Vec<Day>,
+    from: String,
+    to: String,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Day {
+    Monday,
+    Tuesday,
+    Wednesday,
+    Thursday,
+    Friday,
+    Saturday,
+    Sunday,
+}
+
+impl From<Day> for Weekday {
+    fn from(day: Day) -> Self {
+        match day {
+            Day::Monday => Weekday::Monday,
+            Day::Tuesday => Weekday::Tuesday,
+            Day::Wednesday => Weekday::Wednesday,
+            Day::Thursday => Weekday::Thursday,
+            Day::Friday => Weekday::Friday,
+            Day::Saturday => Weekday::Saturday,
+            Day::Sunday => Weekday::Sunday,
+        }
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -109,6 +154,8 @@ struct WalkwayEntry {
     from: String,
     to: String,
     metres: f64,
+    #[serde(default)]
+    steps: bool,
 }
 
 /// Reads a community file: the community and the policy of its layer, if the file has one.
@@ -124,12 +171,12 @@ pub(super) fn parse(text: &str) -> anyhow::Result<(Community, Option<WaitingPoli
     let topology = Topology {
         buildings: file.buildings.into_iter().map(|entry| Building { id: entry.id, name: entry.name }).collect(),
         gates: file.gates.into_iter().map(|entry| Gate { id: entry.id, name: entry.name }).collect(),
-        lockers: file.lockers.into_iter().map(locker).collect(),
+        lockers: file.lockers.into_iter().map(locker).collect::<anyhow::Result<_>>()?,
         junctions: file.junctions.into_iter().map(|id| Junction { id }).collect(),
         walkways: file
             .walkways
             .into_iter()
-            .map(|entry| Walkway { from: entry.from, to: entry.to, metres: entry.metres })
+            .map(|entry| Walkway { from: entry.from, to: entry.to, metres: entry.metres, steps: entry.steps })
             .collect(),
     };
     let community = Community {
@@ -153,15 +200,30 @@ fn policy(table: &BTreeMap<String, toml::Value>) -> anyhow::Result<WaitingPolicy
     policies::parse(&assignments).context("the [policy] of the community file")
 }
 
-fn locker(entry: LockerEntry) -> Locker {
-    let sized =
-        |ids: Vec<String>, size: ParcelSize| ids.into_iter().map(move |id| Compartment { id, size: size.into() });
+fn locker(entry: LockerEntry) -> anyhow::Result<Locker> {
     let Compartments { small, medium, large } = entry.compartments;
-    let compartments = sized(small, ParcelSize::Small)
-        .chain(sized(medium, ParcelSize::Medium))
-        .chain(sized(large, ParcelSize::Large))
+    let sizes = [(small, ParcelSize::Small), (medium, ParcelSize::Medium), (large, ParcelSize::Large)];
+    let compartments: Vec<Compartment> = sizes
+        .into_iter()
+        .flat_map(|(ids, size)| ids.into_iter().map(move |id| (id, size)))
+        .map(|(id, size)| Compartment { accessible: entry.accessible.contains(&id), id, size: size.into() })
         .collect();
-    Locker { id: entry.id, name: entry.name, offline: entry.offline, compartments }
+    if let Some(unknown) = entry.accessible.iter().find(|id| !compartments.iter().any(|one| one.id == **id)) {
+        bail!("locker {}: accessible names {unknown}, which is none of its compartments", entry.id);
+    }
+    let opening_hours = entry.opening_hours.iter().map(opening_hours).collect::<Result<_, String>>();
+    let opening_hours = opening_hours.map_err(|problem| anyhow!("locker {}: opening_hours {problem}", entry.id))?;
+    Ok(Locker { id: entry.id, name: entry.name, offline: entry.offline, compartments, opening_hours })
+}
+
+fn opening_hours(entry: &OpeningEntry) -> Result<OpeningHours, String> {
+    let to_minute = if entry.to == "24:00" { 24 * 60 } else { policies::minute(&entry.to)? };
+    Ok(OpeningHours {
+        weekdays: entry.weekdays.iter().map(|day| Weekday::from(*day).into()).collect(),
+        from_minute: policies::minute(&entry.from)?,
+        // Closing at midnight is the end of a day, not its beginning.
+        to_minute: if to_minute == 0 { 24 * 60 } else { to_minute },
+    })
 }
 
 /// The same community with its parts in one fixed order: what differs after this, differs in fact.
@@ -199,6 +261,13 @@ mod tests {
         assert_eq!(counts, (3, 2, 3));
         assert_eq!(topology.buildings[0].name, "1号楼");
         assert_eq!(topology.lockers[0].compartments[0].size(), ParcelSize::Small);
+        let plaza = &topology.lockers[1];
+        let accessible: Vec<&str> =
+            plaza.compartments.iter().filter(|one| one.accessible).map(|one| one.id.as_str()).collect();
+        assert_eq!(accessible, ["A01", "B01", "C01"]);
+        let hours = &plaza.opening_hours[0];
+        assert_eq!((hours.weekdays.len(), hours.from_minute, hours.to_minute), (0, 6 * 60, 24 * 60));
+        assert!(topology.walkways.iter().any(|walkway| walkway.steps));
         assert_eq!(policy.unwrap().remind_after.unwrap().seconds, 24 * 3600);
     }
 
@@ -208,6 +277,10 @@ mod tests {
         assert!(error.contains("timezone") && error.contains("line"), "{error}");
         let error = format!("{:#}", parse(&EXAMPLE.replace("remind_after", "remindafter")).unwrap_err());
         assert!(error.contains("remindafter") && error.contains("[policy]"), "{error}");
+        let error = format!("{:#}", parse(&EXAMPLE.replace(r#"accessible = ["A01""#, r#"accessible = ["Z9""#)).unwrap_err());
+        assert!(error.contains("plaza-side") && error.contains("Z9"), "{error}");
+        let error = format!("{:#}", parse(&EXAMPLE.replace(r#"from = "06:00""#, r#"from = "6""#)).unwrap_err());
+        assert!(error.contains("plaza-side") && error.contains("time of day"), "{error}");
     }
 
     #[test]

@@ -120,6 +120,7 @@ mod tests {
             "resident add --community lotus-garden --name 王芳 --building b3 --unit 1502",
             "resident consent grant res_1 --purpose gate-recognition --notice v1",
             "resident enrol res_1 a.jpg b.jpg",
+            "resident accessible res_1 true",
             "roster import roster.csv --community lotus-garden --partial",
             "pickups import pickups.csv --community lotus-garden",
             "parcels unresolved --community lotus-garden",

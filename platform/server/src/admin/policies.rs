@@ -16,7 +16,7 @@ use super::listing::Listing;
 use super::request_id;
 
 const KEYS: &str = "remind_after, recall_after, recall_again_after, reminder_cooldown, reminders_max, quiet_from, \
-                    quiet_to, usual_time, reservation";
+                    quiet_to, usual_time, reservation, overflow_metres";
 
 /// What can be done with policies.
 #[derive(Debug, Subcommand)]
@@ -24,8 +24,8 @@ pub(super) enum Command {
     /// Set one layer. It is replaced as a whole: keys left out inherit again.
     ///
     /// Keys: remind_after (T1), recall_after (T2), recall_again_after, reminder_cooldown and reservation are
-    /// durations such as 36h or 3d; reminders_max is a number; quiet_from, quiet_to and usual_time are times of day
-    /// such as 22:00.
+    /// durations such as 36h or 3d; reminders_max and overflow_metres are numbers; quiet_from, quiet_to and usual_time
+    /// are times of day such as 22:00.
     Set {
         #[command(flatten)]
         layer: LayerArgs,
@@ -126,10 +126,8 @@ fn assign(policy: &mut WaitingPolicy, key: &str, value: &str) -> Result<(), Stri
         "recall_again_after" => policy.recall_again_after = Some(duration(value)?),
         "reminder_cooldown" => policy.reminder_cooldown = Some(duration(value)?),
         "reservation" => policy.reservation = Some(duration(value)?),
-        "reminders_max" => {
-            let number = value.parse().map_err(|_| "is not a whole number, for example 5".to_owned())?;
-            policy.reminders_max = Some(number);
-        }
+        "reminders_max" => policy.reminders_max = Some(number(value)?),
+        "overflow_metres" => policy.overflow_metres = Some(number(value)?),
         "quiet_from" => policy.quiet_from_minute = Some(minute(value)?),
         "quiet_to" => policy.quiet_to_minute = Some(minute(value)?),
         "usual_time" => policy.usual_minute = Some(minute(value)?),
@@ -144,7 +142,12 @@ fn duration(text: &str) -> Result<prost_types::Duration, String> {
     prost_types::Duration::try_from(duration).map_err(|_| wrong())
 }
 
-fn minute(text: &str) -> Result<i32, String> {
+fn number(text: &str) -> Result<i32, String> {
+    text.parse().map_err(|_| "is not a whole number, for example 5".to_owned())
+}
+
+/// A time of day as minutes after midnight.
+pub(super) fn minute(text: &str) -> Result<i32, String> {
     let wrong = || "is not a time of day from 00:00 to 23:59, for example 18:30".to_owned();
     let (hours, minutes) = text.split_once(':').ok_or_else(wrong)?;
     let part = |text: &str, below: i32| -> Option<i32> {
@@ -174,6 +177,7 @@ fn listing(response: &GetWaitingPolicyResponse) -> Listing {
         ("quiet_to", "quiet_to_minute", time(policy.quiet_to_minute)),
         ("usual_time", "usual_minute", time(policy.usual_minute)),
         ("reservation", "reservation", duration(policy.reservation)),
+        ("overflow_metres", "overflow_metres", policy.overflow_metres.map(|number| number.to_string())),
     ];
     let mut list = Listing::new(&["key", "value", "decided_by"]);
     for (key, field, value) in keys {

@@ -7,7 +7,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use gatepost_proto::v1::{
     ConsentPurpose, CreateResidentRequest, DeleteFacesRequest, DeleteResidentRequest, EnrolFaceRequest,
     GetResidentRequest, GetUsualPickupRequest, GrantConsentRequest, ListResidentsRequest, Resident,
-    WithdrawConsentRequest,
+    UpdateResidentRequest, WithdrawConsentRequest,
 };
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
@@ -57,6 +57,14 @@ pub(super) enum Command {
         /// The resident's id.
         id: String,
     },
+    /// Record whether a resident's parcels need an accessible height and a way without steps.
+    Accessible {
+        /// The resident's id.
+        id: String,
+        /// Whether they do.
+        #[arg(action = clap::ArgAction::Set)]
+        needed: bool,
+    },
     /// Tell when a resident usually picks up.
     Usual {
         /// The resident's id.
@@ -84,6 +92,9 @@ pub(super) struct AddArgs {
     /// The person's id in smart cameras and other systems of the property.
     #[arg(long, default_value = "")]
     reference: String,
+    /// Parcels need an accessible height and a way without steps.
+    #[arg(long)]
+    needs_accessible: bool,
 }
 
 impl std::fmt::Debug for AddArgs {
@@ -154,6 +165,16 @@ pub(super) async fn run(client: &Client, command: Command, json: bool) -> anyhow
             println!("{id}: faces deleted");
             Ok(())
         }
+        Command::Accessible { id, needed } => {
+            let request = UpdateResidentRequest {
+                request_id: request_id::fresh(),
+                resident: Some(Resident { id: id.clone(), needs_accessible: needed, ..Resident::default() }),
+                update_mask: Some(prost_types::FieldMask { paths: vec!["needs_accessible".to_owned()] }),
+            };
+            answer(client.residents().update_resident(request).await)?;
+            println!("{id}: recorded");
+            Ok(())
+        }
         Command::Usual { id } => usual(client, id, json).await,
     }
 }
@@ -188,6 +209,7 @@ async fn add(client: &Client, new: AddArgs) -> anyhow::Result<()> {
         building_id: new.building,
         unit: new.unit,
         person_reference: new.reference,
+        needs_accessible: new.needs_accessible,
         ..Resident::default()
     };
     let request = CreateResidentRequest { request_id: request_id::fresh(), resident: Some(resident) };
@@ -266,8 +288,18 @@ async fn usual(client: &Client, id: String, json: bool) -> anyhow::Result<()> {
 }
 
 fn listing(residents: &[Resident]) -> Listing {
-    let mut list =
-        Listing::new(&["id", "person_reference", "name", "phone", "email", "building", "unit", "consents", "faces"]);
+    let mut list = Listing::new(&[
+        "id",
+        "person_reference",
+        "name",
+        "phone",
+        "email",
+        "building",
+        "unit",
+        "needs_accessible",
+        "consents",
+        "faces",
+    ]);
     for one in residents {
         let consents: Vec<&str> = one.consents().map(purpose_name).collect();
         list.push([
@@ -278,6 +310,7 @@ fn listing(residents: &[Resident]) -> Listing {
             json!(one.email),
             json!(one.building_id),
             json!(one.unit),
+            json!(one.needs_accessible),
             Value::from(consents),
             json!(one.faces),
         ]);

@@ -1,6 +1,6 @@
 //! Announcements: one, a batch, or a stream of them. However it comes, each announcement is decided in one place.
 
-use std::{collections::BTreeSet, ops::ControlFlow};
+use std::{collections::BTreeSet, ops::ControlFlow, sync::Arc};
 
 use futures::{StreamExt as _, stream::BoxStream};
 use gatepost_domain::{
@@ -27,6 +27,7 @@ use super::{
     status::status,
 };
 use crate::{
+    journey::{Setting, Wish},
     platform::Platform,
     problem::{Missing, Problem, settle},
 };
@@ -132,9 +133,7 @@ impl Platform {
                 }
                 Err(problem) if concerns_one(&problem) => error_to_proto(&status(problem)),
                 // A race lost here ends the transaction: the whole step is taken again.
-                Err(Problem::Store(StoreError::TrackingNumberTaken | StoreError::CompartmentTaken)) => {
-                    return Err(StoreError::Conflict.into());
-                }
+                Err(Problem::Store(StoreError::TrackingNumberTaken)) => return Err(StoreError::Conflict.into()),
                 Err(problem) => return Err(problem),
             };
             results.push(v1::AnnouncementResult { outcome: Some(outcome) });
@@ -177,21 +176,29 @@ impl Platform {
             traceparent: telemetry::traceparent().unwrap_or_default(),
         };
         let label = wire::label(announcement.recipient.clone().unwrap_or_default())?;
-        let community = tx.community(&facts.community).await?.ok_or(Problem::NotFound(Missing::Community))?;
-        tx.lock_community(&community.id).await?;
+        let premises = self.lock_premises(tx, &facts.community).await?;
+        let community = &premises.community;
+        let policy = self.policy(tx, &community.id, Some(courier)).await?;
         let candidates = tx.candidates(&community.id, &label).await?;
         let resident = resolve(&label, &candidates, &community.topology);
         let mut ranking: Vec<Candidate> = Vec::new();
         if let Some(resident) = resident {
-            ranking = self.ranking(tx, &community, &resident.building, (facts.id, facts.size), now).await?;
+            let wish = Wish {
+                parcel: facts.id,
+                size: facts.size,
+                home: &resident.building,
+                accessible: resident.needs_accessible,
+                unusable: &[],
+            };
+            ranking = self.ranking(tx, &premises, &policy, &wish, now).await?;
         }
-        let policy = self.policy(tx, &community.id, Some(courier)).await?;
         let may_deposit = resident.is_some_and(|resident| Platform::may_deposit(facts.deposit_consent, resident));
         let addressee = resident.map_or_else(|| Addressee::Unresolved(label.clone()), Addressee::resident);
-        let best = place::Place { ranking: &ranking, may_deposit, policy: &policy };
+        let best = place::Place { ranking: &ranking, may_deposit, unusable: &[], policy: &policy };
         let step = announce::announce(facts, addressee, best);
-        let setting = self.setting(tx, &step.parcel, now).await?;
-        Ok((self.save(tx, step, &setting).await?, ranking))
+        // Nothing that a new parcel asks of the world looks at past pickups.
+        let setting = Setting::new(Arc::clone(community), Arc::new(policy), now, &step.parcel, Vec::new());
+        Ok((self.save_placed(tx, step, &setting).await?, ranking))
     }
 }
 

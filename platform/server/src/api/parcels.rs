@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     auth::caller,
-    journey::Setting,
+    journey::{Setting, Wish},
     platform::Platform,
     problem::{Missing, Problem, settle},
 };
@@ -106,18 +106,27 @@ impl Parcels {
         };
         let (tx, now) = (&mutation.tx, mutation.now);
         let parcel = own(tx, courier, &request.parcel_id).await?;
-        tx.lock_community(&parcel.facts().community).await?;
+        let premises = self.platform.lock_premises(tx, &parcel.facts().community).await?;
+        let unusable = wire::unusable(&request.unusable, &premises.community.topology)?;
         let setting = self.platform.setting(tx, &parcel, now).await?;
         let (mut ranking, mut may_deposit) = (Vec::new(), false);
         if let Addressee::Resident { resident, building, .. } = parcel.addressee().clone() {
             let facts = parcel.facts();
             let resident = tx.resident(resident).await?;
+            let wish = Wish {
+                parcel: facts.id,
+                size: facts.size,
+                home: &building,
+                accessible: resident.as_ref().is_some_and(|resident| resident.needs_accessible),
+                unusable: &unusable,
+            };
             may_deposit = resident.is_some_and(|resident| Platform::may_deposit(facts.deposit_consent, &resident));
-            ranking = self.platform.ranking(tx, &setting.community, &building, (facts.id, facts.size), now).await?;
+            ranking = self.platform.ranking(tx, &premises, &setting.policy, &wish, now).await?;
         }
-        let best = place::Place { ranking: &ranking, may_deposit, policy: &setting.policy };
+        let best = place::Place { ranking: &ranking, may_deposit, unusable: &unusable, policy: &setting.policy };
         let step = place::suggest(parcel, best, now)?;
-        let parcel = self.platform.save(tx, step, &setting).await?;
+        let parcel = self.platform.save_placed(tx, step, &setting).await?;
+        self.platform.note_unusable(&parcel, &unusable);
         let answer = v1::SuggestPlacementResponse {
             parcel: Some(wire::parcel_to_proto(&parcel)),
             ranking: wire::ranking_to_proto(&ranking),

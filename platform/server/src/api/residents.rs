@@ -21,6 +21,7 @@ use super::{
     parcels::mark,
 };
 use crate::{
+    journey::Wish,
     platform::{Mutation, Platform},
     problem::{Missing, Problem, Taken},
 };
@@ -28,7 +29,7 @@ use crate::{
 /// The service.
 pub struct Residents(pub Platform);
 
-const MASK: [&str; 6] = ["name", "phone", "email", "building_id", "unit", "person_reference"];
+const MASK: [&str; 7] = ["name", "phone", "email", "building_id", "unit", "person_reference", "needs_accessible"];
 /// Pickups a call.
 const PICKUPS_A_CALL: usize = 1_000;
 
@@ -70,6 +71,10 @@ impl Residents {
                 "building_id" => (&mut merged.building_id, &wanted.building_id),
                 "unit" => (&mut merged.unit, &wanted.unit),
                 "person_reference" => (&mut merged.person_reference, &wanted.person_reference),
+                "needs_accessible" => {
+                    merged.needs_accessible = wanted.needs_accessible;
+                    continue;
+                }
                 _ => return Err(Problem::invalid("update_mask", format!("only {}", MASK.join(", ")))),
             };
             to.clone_from(from);
@@ -240,14 +245,21 @@ impl Residents {
         if resident.community != parcel.facts().community {
             return Err(Problem::NotFound(Missing::Resident));
         }
-        tx.lock_community(&resident.community).await?;
+        let premises = self.0.lock_premises(tx, &resident.community).await?;
         let setting = self.0.setting(tx, &parcel, *now).await?;
         let facts = parcel.facts();
-        let ranking = self.0.ranking(tx, &setting.community, &resident.building, (facts.id, facts.size), *now).await?;
+        let wish = Wish {
+            parcel: facts.id,
+            size: facts.size,
+            home: &resident.building,
+            accessible: resident.needs_accessible,
+            unusable: &[],
+        };
+        let ranking = self.0.ranking(tx, &premises, &setting.policy, &wish, *now).await?;
         let may_deposit = Platform::may_deposit(facts.deposit_consent, &resident);
-        let best = place::Place { ranking: &ranking, may_deposit, policy: &setting.policy };
+        let best = place::Place { ranking: &ranking, may_deposit, unusable: &[], policy: &setting.policy };
         let step = announce::resolve(parcel, &resident, best, *now)?;
-        let parcel = self.0.save(tx, step, &setting).await?;
+        let parcel = self.0.save_placed(tx, step, &setting).await?;
         let answer = v1::ResolveParcelResponse { parcel: Some(parcels::parcel_to_proto(&parcel)) };
         self.0.commit(mutation, answer, &[parcel]).await
     }

@@ -103,6 +103,7 @@ fn not_found(missing: Missing) -> &'static str {
         Missing::Courier => "COURIER_NOT_FOUND",
         Missing::Gate => "GATE_NOT_FOUND",
         Missing::Key => "KEY_NOT_FOUND",
+        Missing::Compartment => "COMPARTMENT_NOT_FOUND",
     }
 }
 

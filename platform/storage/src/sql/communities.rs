@@ -3,8 +3,10 @@
 use gatepost_domain::{community::Community, id::CommunityId};
 use jiff::tz::TimeZone;
 use sea_orm::{
-    ActiveModelTrait, ColumnTrait, EntityTrait, IntoActiveModel, Order, QueryFilter, QueryOrder, QuerySelect,
-    sea_query::LockType,
+    ActiveModelTrait,
+    ActiveValue::NotSet,
+    ColumnTrait, EntityTrait, IntoActiveModel, Order, QueryFilter, QueryOrder, QuerySelect,
+    sea_query::{Expr, ExprTrait as _, LockType},
 };
 
 use super::{
@@ -25,10 +27,13 @@ impl Tx {
         Ok(())
     }
 
-    /// Replaces a community; [`StoreError::NotFound`] when there is none of that id.
+    /// Replaces a community, as its next version; [`StoreError::NotFound`] when there is none of that id.
     pub async fn update_community(&self, community: &Community) -> Result<(), StoreError> {
+        let mut row = to_row(community)?.into_active_model().reset_all();
+        row.version = NotSet;
         let updated = Entity::update_many()
-            .set(to_row(community)?.into_active_model().reset_all())
+            .set(row)
+            .col_expr(Column::Version, Expr::col(Column::Version).add(1_i64))
             .filter(Column::Id.eq(community.id.as_str()))
             .exec(&self.transaction)
             .await
@@ -38,8 +43,24 @@ impl Tx {
 
     /// One community.
     pub async fn community(&self, community: &CommunityId) -> Result<Option<Community>, StoreError> {
+        Ok(self.versioned_community(community).await?.map(|(_, community)| community))
+    }
+
+    /// One community, and which version it is: from 1, and one more with every change.
+    pub async fn versioned_community(&self, community: &CommunityId) -> Result<Option<(i64, Community)>, StoreError> {
         let row = Entity::find_by_id(community.as_str()).one(&self.transaction).await.map_err(failure)?;
-        row.map(from_row).transpose()
+        row.map(|row| Ok((row.version, from_row(row)?))).transpose()
+    }
+
+    /// The version of a community, without reading the rest of it.
+    pub async fn community_version(&self, community: &CommunityId) -> Result<Option<i64>, StoreError> {
+        Entity::find_by_id(community.as_str())
+            .select_only()
+            .column(Column::Version)
+            .into_tuple()
+            .one(&self.transaction)
+            .await
+            .map_err(failure)
     }
 
     /// Communities in the order of their ids.
@@ -79,6 +100,7 @@ fn to_row(community: &Community) -> Result<Model, StoreError> {
         time_zone: time_zone.to_owned(),
         topology,
         display: community.display.word().to_owned(),
+        version: 1,
     })
 }
 

@@ -35,6 +35,7 @@ table!(community, "community", {
     time_zone: String,
     topology: String,
     display: String,
+    version: i64,
 });
 
 table!(courier, "courier", {
@@ -85,6 +86,7 @@ table!(resident, "resident", {
     building: String,
     unit: String,
     person_reference: String,
+    needs_accessible: bool,
 });
 
 table!(consent_in_force, "consent_in_force", {

@@ -8,7 +8,10 @@ pub(super) struct Migrator;
 
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(Step { name: "0001_journey", sql: include_str!("migrations/0001_journey.sql") })]
+        vec![
+            Box::new(Step { name: "0001_journey", sql: include_str!("migrations/0001_journey.sql") }),
+            Box::new(Step { name: "0006_placement", sql: include_str!("migrations/0006_placement.sql") }),
+        ]
     }
 }
 

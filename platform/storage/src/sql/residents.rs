@@ -311,6 +311,7 @@ fn to_row(resident: &Resident) -> resident::Model {
         building: resident.building.to_string(),
         unit: resident.unit.clone(),
         person_reference: resident.person_reference.clone(),
+        needs_accessible: resident.needs_accessible,
     }
 }
 
@@ -324,6 +325,7 @@ fn from_row(row: resident::Model, consents: Vec<Purpose>, faces: u32) -> Result<
         building: id(&row.building, "resident.building")?,
         unit: row.unit,
         person_reference: row.person_reference,
+        needs_accessible: row.needs_accessible,
         consents,
         faces,
     })

@@ -42,7 +42,11 @@ words!(DepositConsent {
     DepositConsent::Refused => "refused",
 });
 words!(Purpose { Purpose::GateRecognition => "gate_recognition", Purpose::LockerDeposit => "locker_deposit" });
-words!(DoorReason { DoorReason::NoDepositConsent => "no_deposit_consent", DoorReason::NoLockerFits => "no_locker_fits" });
+words!(DoorReason {
+    DoorReason::NoDepositConsent => "no_deposit_consent",
+    DoorReason::NoLockerFits => "no_locker_fits",
+    DoorReason::NoAccessibleLocker => "no_accessible_locker",
+});
 words!(DisplayPolicy {
     DisplayPolicy::ParcelWaits => "parcel_waits",
     DisplayPolicy::Locker => "locker",

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use gatepost_domain::{
     community::{Community, DisplayPolicy},
+    opening::{OpeningHours, Weekday},
     policy::{Layer, PolicyLayer, WaitingPolicy},
     topology::{Building, Compartment, Gate, Locker, Topology, Walkway},
 };
@@ -56,7 +57,12 @@ fn topology(wire: v1::Topology) -> Result<Topology, Problem> {
     let junction = |(n, junction): (usize, v1::Junction)| {
         required(&junction.id, &format!("community.topology.junctions[{n}].id"), 63)
     };
-    let walkway = |walkway: v1::Walkway| Walkway { from: walkway.from, to: walkway.to, metres: walkway.metres };
+    let walkway = |walkway: v1::Walkway| Walkway {
+        from: walkway.from,
+        to: walkway.to,
+        metres: walkway.metres,
+        steps: walkway.steps,
+    };
     Ok(Topology {
         buildings: wire.buildings.into_iter().enumerate().map(building).collect::<Result<_, Problem>>()?,
         gates: wire.gates.into_iter().enumerate().map(gate).collect::<Result<_, Problem>>()?,
@@ -73,15 +79,45 @@ fn locker((n, locker): (usize, v1::Locker)) -> Result<Locker, Problem> {
         Ok(Compartment {
             id: id(&compartment.id, &format!("{path}.id"))?,
             size: parcels::size(compartment.size, &format!("{path}.size"))?,
+            accessible: compartment.accessible,
         })
     };
     Ok(Locker {
         id: id(&locker.id, &format!("{path}.id"))?,
         name: text(&locker.name, &format!("{path}.name"), 100)?,
         offline: locker.offline,
+        opening_hours: opening_hours(&locker.opening_hours, &path)?,
         compartments: locker.compartments.into_iter().enumerate().map(compartment).collect::<Result<_, Problem>>()?,
     })
 }
+
+/// Minutes that do not fit the type fit no day either: the topology's own check tells what would.
+fn opening_hours(wire: &[v1::OpeningHours], path: &str) -> Result<Vec<OpeningHours>, Problem> {
+    let weekday = |n: usize, value: i32| {
+        let day = v1::Weekday::try_from(value).ok().and_then(|day| WEEKDAYS.iter().find(|(wire, _)| *wire == day));
+        let field = format!("{path}.opening_hours[{n}].weekdays");
+        day.map(|(_, day)| *day).ok_or_else(|| Problem::invalid(field, "MONDAY to SUNDAY"))
+    };
+    let minute = |value: i32| u16::try_from(value).unwrap_or(u16::MAX);
+    let hours = |(n, hours): (usize, &v1::OpeningHours)| {
+        Ok(OpeningHours {
+            weekdays: hours.weekdays.iter().map(|day| weekday(n, *day)).collect::<Result<_, Problem>>()?,
+            from_minute: minute(hours.from_minute),
+            to_minute: minute(hours.to_minute),
+        })
+    };
+    wire.iter().enumerate().map(hours).collect()
+}
+
+const WEEKDAYS: [(v1::Weekday, Weekday); 7] = [
+    (v1::Weekday::Monday, Weekday::Monday),
+    (v1::Weekday::Tuesday, Weekday::Tuesday),
+    (v1::Weekday::Wednesday, Weekday::Wednesday),
+    (v1::Weekday::Thursday, Weekday::Thursday),
+    (v1::Weekday::Friday, Weekday::Friday),
+    (v1::Weekday::Saturday, Weekday::Saturday),
+    (v1::Weekday::Sunday, Weekday::Sunday),
+];
 
 /// A community for the wire.
 pub fn community_to_proto(community: &Community) -> v1::Community {
@@ -102,15 +138,26 @@ pub fn community_to_proto(community: &Community) -> v1::Community {
 fn topology_to_proto(topology: &Topology) -> v1::Topology {
     let building = |b: &Building| v1::Building { id: b.id.to_string(), name: b.name.clone() };
     let gate = |g: &Gate| v1::Gate { id: g.id.to_string(), name: g.name.clone() };
-    let compartment =
-        |c: &Compartment| v1::Compartment { id: c.id.to_string(), size: parcels::size_to_proto(c.size).into() };
+    let compartment = |c: &Compartment| v1::Compartment {
+        id: c.id.to_string(),
+        size: parcels::size_to_proto(c.size).into(),
+        accessible: c.accessible,
+    };
+    let weekday = |day: &Weekday| WEEKDAYS.iter().find(|(_, own)| own == day).map_or(0, |(wire, _)| i32::from(*wire));
+    let opening_hours = |hours: &OpeningHours| v1::OpeningHours {
+        weekdays: hours.weekdays.iter().map(weekday).collect(),
+        from_minute: hours.from_minute.into(),
+        to_minute: hours.to_minute.into(),
+    };
     let locker = |l: &Locker| v1::Locker {
         id: l.id.to_string(),
         name: l.name.clone(),
         offline: l.offline,
+        opening_hours: l.opening_hours.iter().map(opening_hours).collect(),
         compartments: l.compartments.iter().map(compartment).collect(),
     };
-    let walkway = |w: &Walkway| v1::Walkway { from: w.from.clone(), to: w.to.clone(), metres: w.metres };
+    let walkway =
+        |w: &Walkway| v1::Walkway { from: w.from.clone(), to: w.to.clone(), metres: w.metres, steps: w.steps };
     v1::Topology {
         buildings: topology.buildings.iter().map(building).collect(),
         gates: topology.gates.iter().map(gate).collect(),
@@ -140,20 +187,20 @@ pub fn policy_layer(policy: v1::WaitingPolicy) -> Result<PolicyLayer, Problem> {
             .map(|v| u16::try_from(v).map_err(|_| Problem::invalid(field, "0 to 1439 minutes after midnight")))
             .transpose()
     };
-    let reminders_max = policy
-        .reminders_max
-        .map(|max| u32::try_from(max).map_err(|_| Problem::invalid("policy.reminders_max", "0 to 100")))
-        .transpose()?;
+    let number = |value: Option<i32>, field: &str, range: &str| {
+        value.map(|value| u32::try_from(value).map_err(|_| Problem::invalid(field, range))).transpose()
+    };
     Ok(PolicyLayer {
         remind_after: length(policy.remind_after, "remind_after")?,
         recall_after: length(policy.recall_after, "recall_after")?,
         recall_again_after: length(policy.recall_again_after, "recall_again_after")?,
         reminder_cooldown: length(policy.reminder_cooldown, "reminder_cooldown")?,
-        reminders_max,
+        reminders_max: number(policy.reminders_max, "policy.reminders_max", "0 to 100")?,
         quiet_from_minute: minute(policy.quiet_from_minute, "quiet_from_minute")?,
         quiet_to_minute: minute(policy.quiet_to_minute, "quiet_to_minute")?,
         usual_minute: minute(policy.usual_minute, "usual_minute")?,
         reservation: length(policy.reservation, "reservation")?,
+        overflow_metres: number(policy.overflow_metres, "policy.overflow_metres", "0 to 100000 metres")?,
     })
 }
 
@@ -169,6 +216,7 @@ pub fn policy_to_proto(policy: &WaitingPolicy) -> v1::WaitingPolicy {
         quiet_to_minute: Some(policy.quiet_to_minute.into()),
         usual_minute: Some(policy.usual_minute.into()),
         reservation: Some(duration_to_proto(policy.reservation)),
+        overflow_metres: Some(policy.overflow_metres as i32),
     }
 }
 

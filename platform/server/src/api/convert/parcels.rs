@@ -3,16 +3,20 @@
 use gatepost_domain::{
     Parcel, State,
     consent::DepositConsent,
+    id::CompartmentId,
     journey::door_delivery::Outcome,
     parcel::{ReminderPlan, StateName},
-    placement::{Candidate, DoorReason, Placement, Reason},
+    placement::{Candidate, DoorReason, Placement, Reason, Unusable},
     recipient::Label,
-    topology::Size,
+    topology::{Size, Topology},
 };
 use gatepost_proto::v1;
 
-use super::{instant_to_proto, text};
-use crate::problem::Problem;
+use super::{id, instant_to_proto, text};
+use crate::problem::{Missing, Problem};
+
+/// Unusable places of one call.
+const UNUSABLE_MAX: usize = 100;
 
 /// A recipient with its limits.
 pub fn label(recipient: v1::Recipient) -> Result<Label, Problem> {
@@ -158,8 +162,34 @@ fn placement_to_proto(placement: &Placement) -> v1::Placement {
         },
         Placement::Door(DoorReason::NoDepositConsent) => bare(PlacementKind::Door, PlacementReason::NoDepositConsent),
         Placement::Door(DoorReason::NoLockerFits) => bare(PlacementKind::Door, PlacementReason::NoLockerFits),
+        Placement::Door(DoorReason::NoAccessibleLocker) => {
+            bare(PlacementKind::Door, PlacementReason::NoAccessibleLocker)
+        }
         Placement::Unresolved => bare(PlacementKind::Unresolved, PlacementReason::RecipientUnresolved),
     }
+}
+
+/// The places of a community that a courier found unusable.
+pub fn unusable(places: &[v1::UnusablePlace], topology: &Topology) -> Result<Vec<Unusable>, Problem> {
+    if places.len() > UNUSABLE_MAX {
+        return Err(Problem::invalid("unusable", format!("at most {UNUSABLE_MAX}")));
+    }
+    let place = |(n, place): (usize, &v1::UnusablePlace)| {
+        let locker = id(&place.locker_id, &format!("unusable[{n}].locker_id"))?;
+        let compartment: Option<CompartmentId> = match place.compartment_id.as_str() {
+            "" => None,
+            text => Some(id(text, &format!("unusable[{n}].compartment_id"))?),
+        };
+        let known = match &compartment {
+            Some(compartment) => topology.compartment(&locker, compartment).is_some(),
+            None => topology.locker(&locker).is_some(),
+        };
+        if !known {
+            return Err(Problem::NotFound(Missing::Compartment));
+        }
+        Ok(Unusable { locker, compartment })
+    };
+    places.iter().enumerate().map(place).collect()
 }
 
 /// A ranking for the wire.
@@ -178,7 +208,12 @@ fn reason_to_proto(reason: Reason) -> v1::PlacementReason {
         Reason::Farther => v1::PlacementReason::Farther,
         Reason::Full => v1::PlacementReason::Full,
         Reason::TooSmall => v1::PlacementReason::TooSmall,
+        Reason::NotAccessible => v1::PlacementReason::NotAccessible,
         Reason::Offline => v1::PlacementReason::Offline,
+        Reason::Closed => v1::PlacementReason::Closed,
+        Reason::Unusable => v1::PlacementReason::Unusable,
+        Reason::TooFar => v1::PlacementReason::TooFar,
+        Reason::Steps => v1::PlacementReason::Steps,
         Reason::Unreachable => v1::PlacementReason::Unreachable,
     }
 }

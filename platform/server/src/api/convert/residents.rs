@@ -26,6 +26,7 @@ pub fn resident(id_: ResidentId, resident: v1::Resident) -> Result<Resident, Pro
         building: id(&resident.building_id, "resident.building_id")?,
         unit: text(&resident.unit, "resident.unit", 100)?,
         person_reference: text(&resident.person_reference, "resident.person_reference", 100)?,
+        needs_accessible: resident.needs_accessible,
         consents: Vec::new(),
         faces: 0,
     })
@@ -42,6 +43,7 @@ pub fn resident_to_proto(resident: &Resident) -> v1::Resident {
         building_id: resident.building.to_string(),
         unit: resident.unit.clone(),
         person_reference: resident.person_reference.clone(),
+        needs_accessible: resident.needs_accessible,
         consents: resident.consents.iter().map(|purpose| purpose_to_proto(*purpose).into()).collect(),
         faces: resident.faces as i32,
     }
