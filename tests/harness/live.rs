@@ -116,7 +116,11 @@ impl Live {
     pub async fn community(&self, policy: WaitingPolicy) {
         let mut community = standard_community();
         let topology = community.topology.as_mut().expect("the standard community has one");
-        let room = |number| v1::Compartment { id: format!("R{number:02}"), size: v1::ParcelSize::Small.into() };
+        let room = |number| v1::Compartment {
+            id: format!("R{number:02}"),
+            size: v1::ParcelSize::Small.into(),
+            accessible: false,
+        };
         topology.lockers[0].compartments.extend((1..=ROOMS).map(room));
         let request = CreateCommunityRequest { request_id: new_request_id(), community: Some(community) };
         let administrator = self.administrator();

@@ -173,7 +173,10 @@ impl Book {
             | EventKind::Collected
             | EventKind::DeliveredToDoor
             | EventKind::DoorDeliveryFailed
-            | EventKind::Cancelled => None,
+            | EventKind::Cancelled
+            | EventKind::StayExtended
+            | EventKind::RedeliveryStarted
+            | EventKind::ReturnedToSender => None,
         }
     }
 

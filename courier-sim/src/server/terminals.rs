@@ -145,6 +145,8 @@ impl Terminals {
             parcel_id: report.parcel_id.clone(),
             outcome: outcome.into(),
             outcome_time: Some(to_wire(report.at)),
+            // One instruction is one attempt, and a terminal reports on it in order.
+            attempt: 0,
         };
         self.platform.parcels(&self.key).report_door_delivery(request).await?;
         Ok(())

@@ -58,7 +58,11 @@ fn lockers() -> Vec<Locker> {
         compartments: sizes
             .iter()
             .enumerate()
-            .map(|(number, size)| Compartment { id: format!("{:02}", number + 1), size: (*size).into(), accessible: false })
+            .map(|(number, size)| Compartment {
+                id: format!("{:02}", number + 1),
+                size: (*size).into(),
+                accessible: false,
+            })
             .collect(),
     };
     vec![
@@ -69,7 +73,12 @@ fn lockers() -> Vec<Locker> {
 }
 
 fn walkways() -> Vec<Walkway> {
-    let walkway = |(from, to, metres): (&str, &str, f64)| Walkway { from: from.to_owned(), to: to.to_owned(), metres, steps: false };
+    let walkway = |(from, to, metres): (&str, &str, f64)| Walkway {
+        from: from.to_owned(),
+        to: to.to_owned(),
+        metres,
+        steps: false,
+    };
     [
         ("building-1", LAKE_LOCKER, 180.0),
         ("building-1", "court", 30.0),

@@ -123,4 +123,10 @@ pub enum EventKind {
     DoorDeliveryFailed,
     /// Cancelled before its deposit.
     Cancelled,
+    /// The parcel waits longer than the policy says.
+    StayExtended,
+    /// The courier set out for another attempt at the door.
+    RedeliveryStarted,
+    /// The courier takes it back to its sender.
+    ReturnedToSender,
 }

@@ -6,10 +6,22 @@
 //! ```text
 //! ANNOUNCED --deposit--> WAITING --T2--> RECALL_REQUESTED --accept--> RECALL_ACCEPTED --collect--> OUT_FOR_DOOR_DELIVERY
 //!     |                   |  ^                |   |                       |                           |        |
-//!   cancel             pickup '----refuse-----'  pickup                 pickup                     deliver   fail
+//!   cancel             pickup '-refuse, extend'  pickup                 pickup                     deliver   fail
 //!     v                   v                       v                       v                           v        v
 //! CANCELLED           PICKED_UP               PICKED_UP               PICKED_UP          DELIVERED_TO_DOOR <- DOOR_DELIVERY_FAILED
 //! ```
+//!
+//! A parcel meant for the door goes from ANNOUNCED to DELIVERED_TO_DOOR or DOOR_DELIVERY_FAILED at once. What failed goes
+//! on in one of three ways, and whatever the courier has in hand may be returned:
+//!
+//! ```text
+//! DOOR_DELIVERY_FAILED --redeliver--> OUT_FOR_DOOR_DELIVERY
+//! DOOR_DELIVERY_FAILED --suggest placement, deposit--> WAITING
+//! DOOR_DELIVERY_FAILED, OUT_FOR_DOOR_DELIVERY, RECALL_REQUESTED, RECALL_ACCEPTED --return--> RETURNED_TO_SENDER
+//! ```
+//!
+//! The new deposit begins a new stay, with T1, T2, reminders and an extension of its own. Recalls and attempts at the door
+//! are counted on: they number what the courier was asked for and did with this parcel.
 
 pub mod community;
 pub mod consent;

@@ -71,15 +71,34 @@ pub enum State {
         stay: Stay,
     },
     /// On its way to the door.
-    OutForDoorDelivery,
-    /// Nobody took it at the door.
-    DoorDeliveryFailed,
+    OutForDoorDelivery {
+        /// Which attempt.
+        trip: Trip,
+    },
+    /// Nobody took it at the door; the courier has it.
+    DoorDeliveryFailed {
+        /// Which attempt failed.
+        trip: Trip,
+        /// Where it should go instead, once that was asked for.
+        placement: Option<Placement>,
+    },
     /// Taken from the compartment. Final.
     PickedUp,
     /// Handed over at the door. Final.
     DeliveredToDoor,
     /// Cancelled before its deposit. Final.
     Cancelled,
+    /// On its way back to the sender. Final.
+    ReturnedToSender,
+}
+
+/// An attempt at the door.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Trip {
+    /// Which attempt with this parcel, from 1.
+    pub attempt: u32,
+    /// Recalls of this parcel requested before.
+    pub recalls: u32,
 }
 
 /// A parcel's stay in a compartment.
@@ -93,14 +112,31 @@ pub struct Stay {
     pub deposited_at: Timestamp,
     /// T1 as an instant.
     pub remind_from: Timestamp,
-    /// T2 as an instant; moves when a recall is refused.
+    /// T2 as an instant; moves when a recall is refused and when the stay is extended.
     pub recall_at: Timestamp,
-    /// Recalls requested so far.
+    /// What T2 counts from.
+    pub recall_basis: RecallBasis,
+    /// Whether the stay was extended; it is once at most.
+    pub extended: bool,
+    /// Recalls requested so far, earlier stays included.
     pub recalls: u32,
+    /// Attempts at the door before this stay.
+    pub door_attempts: u32,
     /// Reminders sent so far.
     pub reminders_sent: u32,
     /// When the last one was sent.
     pub last_reminded_at: Option<Timestamp>,
+}
+
+/// What T2 of a stay counts from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RecallBasis {
+    /// The deposit.
+    Deposit,
+    /// The refusal of a recall.
+    Refusal,
+    /// An extension: it was promised as an instant.
+    Extension,
 }
 
 /// The next reminder of a waiting parcel, apart from gates.
@@ -127,11 +163,12 @@ pub enum StateName {
     PickedUp,
     DeliveredToDoor,
     Cancelled,
+    ReturnedToSender,
 }
 
 impl StateName {
     /// Every state there is.
-    pub const ALL: [StateName; 9] = [
+    pub const ALL: [StateName; 10] = [
         StateName::Announced,
         StateName::Waiting,
         StateName::RecallRequested,
@@ -141,6 +178,7 @@ impl StateName {
         StateName::PickedUp,
         StateName::DeliveredToDoor,
         StateName::Cancelled,
+        StateName::ReturnedToSender,
     ];
 
     /// In capitals, as in the proto.
@@ -155,6 +193,7 @@ impl StateName {
             StateName::PickedUp => "PICKED_UP",
             StateName::DeliveredToDoor => "DELIVERED_TO_DOOR",
             StateName::Cancelled => "CANCELLED",
+            StateName::ReturnedToSender => "RETURNED_TO_SENDER",
         }
     }
 }
@@ -173,11 +212,12 @@ impl State {
             State::Waiting { .. } => StateName::Waiting,
             State::RecallRequested { .. } => StateName::RecallRequested,
             State::RecallAccepted { .. } => StateName::RecallAccepted,
-            State::OutForDoorDelivery => StateName::OutForDoorDelivery,
-            State::DoorDeliveryFailed => StateName::DoorDeliveryFailed,
+            State::OutForDoorDelivery { .. } => StateName::OutForDoorDelivery,
+            State::DoorDeliveryFailed { .. } => StateName::DoorDeliveryFailed,
             State::PickedUp => StateName::PickedUp,
             State::DeliveredToDoor => StateName::DeliveredToDoor,
             State::Cancelled => StateName::Cancelled,
+            State::ReturnedToSender => StateName::ReturnedToSender,
         }
     }
 }
@@ -225,11 +265,36 @@ impl Parcel {
                 Some(stay)
             }
             State::Announced { .. }
-            | State::OutForDoorDelivery
-            | State::DoorDeliveryFailed
+            | State::OutForDoorDelivery { .. }
+            | State::DoorDeliveryFailed { .. }
             | State::PickedUp
             | State::DeliveredToDoor
-            | State::Cancelled => None,
+            | State::Cancelled
+            | State::ReturnedToSender => None,
+        }
+    }
+
+    /// Where it should go, while that is decided and it is not there.
+    pub fn placement(&self) -> Option<&Placement> {
+        match &self.state {
+            State::Announced { placement } => Some(placement),
+            State::DoorDeliveryFailed { placement, .. } => placement.as_ref(),
+            State::Waiting { .. }
+            | State::RecallRequested { .. }
+            | State::RecallAccepted { .. }
+            | State::OutForDoorDelivery { .. }
+            | State::PickedUp
+            | State::DeliveredToDoor
+            | State::Cancelled
+            | State::ReturnedToSender => None,
+        }
+    }
+
+    /// Attempts at the door so far, while the parcel is under way.
+    pub fn door_attempts(&self) -> u32 {
+        match &self.state {
+            State::OutForDoorDelivery { trip } | State::DoorDeliveryFailed { trip, .. } => trip.attempt,
+            _ => self.stay().map_or(0, |stay| stay.door_attempts),
         }
     }
 
@@ -247,9 +312,7 @@ impl Parcel {
 
     /// The compartment it is in or has reserved, and until when a reservation holds (`None` for a deposit).
     pub fn holds(&self) -> Option<(&LockerId, &CompartmentId, Option<Timestamp>)> {
-        if let State::Announced { placement: Placement::Locker { locker, compartment, reserved_until, .. } } =
-            &self.state
-        {
+        if let Some(Placement::Locker { locker, compartment, reserved_until, .. }) = self.placement() {
             return Some((locker, compartment, Some(*reserved_until)));
         }
         self.stay().map(|stay| (&stay.locker, &stay.compartment, None))

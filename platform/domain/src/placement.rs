@@ -201,9 +201,8 @@ fn obstacle(locker: &Locker, reach: Reach, need: &Need<'_>, limit: f64) -> Optio
 fn choose<'a>(locker: &'a Locker, need: &Need<'_>, occupied: &Occupied) -> Result<&'a Compartment, Reason> {
     let large = || locker.compartments.iter().filter(|compartment| compartment.size >= need.size);
     let fitting = || large().filter(|compartment| compartment.accessible || !need.accessible);
-    let unusable = |compartment: &Compartment| {
-        need.unusable.iter().any(|place| place.covers(&locker.id, &compartment.id))
-    };
+    let unusable =
+        |compartment: &Compartment| need.unusable.iter().any(|place| place.covers(&locker.id, &compartment.id));
     let free = fitting()
         .filter(|compartment| !occupied.contains(&locker.id, &compartment.id) && !unusable(compartment))
         .min_by_key(|compartment| (compartment.size, compartment.accessible, &compartment.id));

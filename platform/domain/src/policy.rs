@@ -24,6 +24,8 @@ pub struct WaitingPolicy {
     pub quiet_to_minute: u16,
     /// The minute after local midnight for residents with too few pickups on record.
     pub usual_minute: u16,
+    /// How far T2 can be put off, once, for a resident who cannot come; zero when it cannot.
+    pub extension: SignedDuration,
     /// How long a reserved compartment is kept.
     pub reservation: SignedDuration,
     /// How much farther from home than first meant a parcel may be put when that place turns out unusable, in metres.
@@ -31,7 +33,8 @@ pub struct WaitingPolicy {
 }
 
 impl Default for WaitingPolicy {
-    /// T1 and T2 follow what the large operators do (24 hours free at Hive Box, 72 hours at Amazon).
+    /// T1 and T2 follow what the large operators do (24 hours free at Hive Box, 72 hours at Amazon), and so does the
+    /// extension (48 hours at InPost).
     fn default() -> Self {
         Self {
             remind_after: SignedDuration::from_hours(24),
@@ -42,6 +45,7 @@ impl Default for WaitingPolicy {
             quiet_from_minute: 22 * 60,
             quiet_to_minute: 8 * 60,
             usual_minute: 18 * 60 + 30,
+            extension: SignedDuration::from_hours(48),
             reservation: SignedDuration::from_hours(2),
             overflow_metres: 500,
         }
@@ -61,6 +65,7 @@ pub struct PolicyLayer {
     pub quiet_from_minute: Option<u16>,
     pub quiet_to_minute: Option<u16>,
     pub usual_minute: Option<u16>,
+    pub extension: Option<SignedDuration>,
     pub reservation: Option<SignedDuration>,
     pub overflow_metres: Option<u32>,
 }
@@ -140,6 +145,7 @@ pub fn merge(layers: &[(Layer, &PolicyLayer)]) -> (WaitingPolicy, BTreeMap<&'sta
         quiet_from_minute,
         quiet_to_minute,
         usual_minute,
+        extension,
         reservation,
         overflow_metres
     );
@@ -155,6 +161,7 @@ impl WaitingPolicy {
             ("recall_after", self.recall_after, zero),
             ("recall_again_after", self.recall_again_after, SignedDuration::from_secs(1)),
             ("reminder_cooldown", self.reminder_cooldown, zero),
+            ("extension", self.extension, zero),
             ("reservation", self.reservation, SignedDuration::from_secs(1)),
         ];
         for (field, value, least) in durations {

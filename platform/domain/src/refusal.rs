@@ -54,6 +54,31 @@ pub enum Refusal {
         /// The compartment named.
         compartment: CompartmentId,
     },
+    /// Nobody asked where the parcel should go.
+    #[error("no place was suggested for the parcel since its delivery at the door failed: ask for one first")]
+    NoPlacement,
+    /// A report on an attempt that was not made.
+    #[error("there is no attempt {attempt} at the door, the newest is {newest}")]
+    AttemptUnknown {
+        /// The one named.
+        attempt: u32,
+        /// The newest there can be.
+        newest: u32,
+    },
+    /// The policy has none.
+    #[error("the waiting policy allows no extension")]
+    NoExtension,
+    /// One is the most.
+    #[error("the stay was extended before, which is done once at most")]
+    AlreadyExtended,
+    /// Not longer than without it, or too long.
+    #[error("an extension ends after {after} and at {latest} at the latest")]
+    ExtensionOutOfRange {
+        /// T2 as it stands, or now.
+        after: Timestamp,
+        /// As far as the policy goes.
+        latest: Timestamp,
+    },
     /// Another parcel is in it, or has it reserved.
     #[error("compartment {compartment} of locker {locker} holds or is kept for another parcel")]
     CompartmentTaken {

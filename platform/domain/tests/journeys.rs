@@ -7,7 +7,12 @@ mod fixture;
 use std::fmt::Write as _;
 
 use fixture::{Act, World};
-use gatepost_domain::{Parcel, State, Timestamp, parcel::Stay, placement::Placement, policy::WaitingPolicy};
+use gatepost_domain::{
+    Parcel, State, Timestamp,
+    parcel::{Stay, Trip},
+    placement::Placement,
+    policy::WaitingPolicy,
+};
 use jiff::SignedDuration;
 
 /// 08:00 on a Monday in Shanghai.
@@ -50,21 +55,28 @@ fn show(parcel: &Parcel) -> String {
         State::Announced { placement } => format!(" {placement:?}"),
         State::Waiting { stay, plan } => format!(" {}, plan {plan:?}", show_stay(stay)),
         State::RecallRequested { stay } | State::RecallAccepted { stay } => format!(" {}", show_stay(stay)),
-        State::OutForDoorDelivery
-        | State::DoorDeliveryFailed
-        | State::PickedUp
-        | State::DeliveredToDoor
-        | State::Cancelled => String::new(),
+        State::OutForDoorDelivery { trip } => show_trip(trip),
+        State::DoorDeliveryFailed { trip, placement: None } => show_trip(trip),
+        State::DoorDeliveryFailed { trip, placement: Some(placement) } => {
+            format!("{}, then {placement:?}", show_trip(trip))
+        }
+        State::PickedUp | State::DeliveredToDoor | State::Cancelled | State::ReturnedToSender => String::new(),
     };
     format!("{name} since {since}, due {due}{detail}")
 }
 
 fn show_stay(stay: &Stay) -> String {
-    let Stay { locker, compartment, remind_from, recall_at, recalls, reminders_sent, .. } = stay;
+    let Stay { locker, compartment, remind_from, recall_at, recall_basis, recalls, reminders_sent, .. } = stay;
     let last = stay.last_reminded_at.map_or_else(|| "never".to_owned(), |at| at.to_string());
+    let attempts = if stay.door_attempts == 0 { String::new() } else { format!(", attempts {}", stay.door_attempts) };
     format!(
-        "{locker} {compartment} T1 {remind_from} T2 {recall_at} recalls {recalls} reminders {reminders_sent}, last {last}"
+        "{locker} {compartment} T1 {remind_from} T2 {recall_at} by {recall_basis:?} recalls {recalls} \
+         reminders {reminders_sent}, last {last}{attempts}"
     )
+}
+
+fn show_trip(trip: &Trip) -> String {
+    format!(" attempt {} after {} recalls", trip.attempt, trip.recalls)
 }
 
 fn hours(hours: i64) -> SignedDuration {
@@ -124,7 +136,29 @@ fn recalled() {
     let accepted = [requested[0], requested[1], (Act::Accept, 74)];
     after("recall_accepted", &accepted, hours(75));
     after("out_for_door_delivery", &[&accepted[..], &[(Act::Collected, 75)]].concat(), hours(76));
-    after("door_delivery_failed", &[&accepted[..], &[(Act::Failed, 75)]].concat(), hours(76));
+    let failed = [&accepted[..], &[(Act::Failed, 75)]].concat();
+    after("door_delivery_failed", &failed, hours(76));
+    after("door_delivery_once_more", &[&failed[..], &[(Act::Redeliver, 76)]].concat(), hours(77));
+    let placed = [&failed[..], &[(Act::Suggest, 76)]].concat();
+    after("door_delivery_failed_and_placed", &placed, hours(77));
+    let again = [&placed[..], &[(Act::Deposit, 77)]].concat();
+    after("waiting_in_a_second_stay", &again, hours(78));
+    after("waiting_in_a_second_stay_at_T2", &again, hours(77 + 72));
+}
+
+#[test]
+fn extended() {
+    let deposit = (Act::Deposit, 1);
+    after("waiting_extended", &[deposit, (Act::WhenDue, 25), (Act::Extend, 26)], hours(73));
+    after("waiting_extended_at_T2", &[deposit, (Act::WhenDue, 25), (Act::Extend, 26)], hours(121));
+    after("waiting_extended_during_a_recall", &[deposit, (Act::WhenDue, 73), (Act::Extend, 74)], hours(75));
+}
+
+#[test]
+fn to_the_door_at_once() {
+    let world = World { may_deposit: false, ..world() };
+    let parcel = world.tell(world.announce(monday(), true), monday(), &[(Act::Failed, 5)]);
+    check("door_delivery_failed_at_first", &world, &parcel, hours(6));
 }
 
 #[test]
@@ -133,5 +167,6 @@ fn finished() {
     after("picked_up", &[(Act::Deposit, 1), (Act::PickUp, 20)], hours(90));
     after("picked_up_during_a_recall", &[&requested[..], &[(Act::PickUp, 74)]].concat(), hours(90));
     after("delivered_to_the_door", &[&requested[..], &[(Act::Delivered, 80)]].concat(), hours(90));
+    after("returned_to_the_sender", &[&requested[..], &[(Act::Return, 80)]].concat(), hours(90));
     after("cancelled", &[(Act::Cancel, 1)], hours(90));
 }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use gatepost_domain::{
-    Effect, Parcel, ReminderCause, State, Step, Timestamp,
+    Effect, Parcel, ReminderCause, Step, Timestamp,
     community::{Community, DisplayPolicy},
     consent::{Purpose, may_deposit},
     id::{BuildingId, NoticeId, ParcelId, ResidentId},
@@ -132,7 +132,7 @@ impl Platform {
             Err(Problem::Store(StoreError::CompartmentTaken)) => return Err(StoreError::Conflict.into()),
             saved => saved?,
         };
-        if changed && let State::Announced { placement } = parcel.state() {
+        if changed && let Some(placement) = parcel.placement() {
             let outcome = match placement {
                 Placement::Locker { .. } => "locker",
                 Placement::Door(_) => "door",

@@ -33,8 +33,11 @@ pub struct Premises {
     pub community: Arc<Community>,
     version: i64,
     walks: Walks,
-    from_homes: Mutex<HashMap<(BuildingId, bool), Arc<[Walk]>>>,
+    from_homes: Mutex<FromHomes>,
 }
+
+/// By home, and whether without steps.
+type FromHomes = HashMap<(BuildingId, bool), Arc<[Walk]>>;
 
 impl Premises {
     fn new(version: i64, community: Community) -> Self {

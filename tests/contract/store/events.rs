@@ -1,6 +1,9 @@
 //! The couriers' event logs.
 
-use gatepost_domain::{CourierEvent, EventKind, Parcel, State, parcel::StateName};
+use gatepost_domain::{
+    CourierEvent, EventKind, Parcel, State,
+    parcel::{StateName, Trip},
+};
 use gatepost_storage::{EventCursor, Store, StoreError};
 
 use super::{
@@ -12,7 +15,8 @@ const WRITERS: u128 = 40;
 
 pub async fn every_event_is_read_as_it_was_logged(bench: Bench) {
     settle(&bench.store, 1).await;
-    let parcel = keep(&bench.store, &parcel(1, State::OutForDoorDelivery)).await;
+    let parcel =
+        keep(&bench.store, &parcel(1, State::OutForDoorDelivery { trip: Trip { attempt: 1, recalls: 1 } })).await;
     let kinds = vec![
         EventKind::RecipientResolved,
         EventKind::Deposited,
@@ -33,6 +37,9 @@ pub async fn every_event_is_read_as_it_was_logged(bench: Bench) {
         EventKind::DeliveredToDoor,
         EventKind::PickedUp,
         EventKind::Cancelled,
+        EventKind::StayExtended,
+        EventKind::RedeliveryStarted,
+        EventKind::ReturnedToSender,
     ];
     let tx = bench.store.write().await.unwrap();
     for (sequence, kind) in (1..).zip(&kinds) {

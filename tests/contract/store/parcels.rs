@@ -2,7 +2,7 @@
 
 use gatepost_domain::{
     Parcel, State,
-    parcel::{ReminderPlan, StateName, Stay},
+    parcel::{RecallBasis, ReminderPlan, StateName, Stay, Trip},
     placement::{DoorReason, Placement},
     ports::Timer,
     recipient::Addressee,
@@ -19,22 +19,38 @@ use super::{
 
 fn every_state() -> Vec<State> {
     let announced = |placement| State::Announced { placement };
-    let fresh = Stay { recalls: 0, reminders_sent: 0, last_reminded_at: None, ..stay("A2") };
+    let fresh = Stay {
+        recall_basis: RecallBasis::Deposit,
+        extended: false,
+        recalls: 0,
+        door_attempts: 0,
+        reminders_sent: 0,
+        last_reminded_at: None,
+        ..stay("A2")
+    };
+    let extended = Stay { recall_basis: RecallBasis::Extension, ..stay("A3") };
+    let trip = Trip { attempt: 2, recalls: 1 };
+    let failed = |placement| State::DoorDeliveryFailed { trip, placement };
+    let placement = Parcel::placement(&parcel(1, reserved("A7", t(120)))).cloned();
     vec![
         reserved("A1", t(120)),
         announced(Placement::Door(DoorReason::NoDepositConsent)),
         announced(Placement::Door(DoorReason::NoLockerFits)),
+        announced(Placement::Door(DoorReason::NoAccessibleLocker)),
         announced(Placement::Unresolved),
         State::Waiting { stay: fresh, plan: ReminderPlan::AtT1 },
-        State::Waiting { stay: stay("A3"), plan: ReminderPlan::At(t(90)) },
+        State::Waiting { stay: extended, plan: ReminderPlan::At(t(90)) },
         State::Waiting { stay: stay("A4"), plan: ReminderPlan::Never },
         State::RecallRequested { stay: stay("A5") },
         State::RecallAccepted { stay: stay("A6") },
-        State::OutForDoorDelivery,
-        State::DoorDeliveryFailed,
+        State::OutForDoorDelivery { trip },
+        failed(None),
+        failed(Some(Placement::Door(DoorReason::NoLockerFits))),
+        failed(placement),
         State::PickedUp,
         State::DeliveredToDoor,
         State::Cancelled,
+        State::ReturnedToSender,
     ]
 }
 

@@ -100,6 +100,16 @@ impl Administrator {
         answer(self.residents().list_unresolved_parcels(request).await).expect("the list").parcels
     }
 
+    /// Lets a parcel wait longer: until then, or as long as the policy allows.
+    pub async fn extend(&self, parcel_id: &str, until: Option<jiff::Timestamp>) -> Answer<v1::Parcel> {
+        let request = v1::ExtendStayRequest {
+            request_id: new_request_id(),
+            parcel_id: parcel_id.to_owned(),
+            until: until.map(super::to_wire),
+        };
+        answer(self.residents().extend_stay(request).await).map(|answer| answer.parcel.expect("a parcel"))
+    }
+
     /// Staff say whose a parcel is.
     pub async fn resolve(&self, parcel_id: &str, resident_id: &str) -> Answer<v1::Parcel> {
         let request = v1::ResolveParcelRequest {

@@ -151,13 +151,7 @@ impl Courier {
 
     /// Asks again for a place.
     pub async fn suggest(&self, parcel_id: &str) -> Answer<Announced> {
-        let request = v1::SuggestPlacementRequest {
-            request_id: new_request_id(),
-            parcel_id: parcel_id.to_owned(),
-            unusable: Vec::new(),
-        };
-        let answer = answer(self.parcels().suggest_placement(request).await)?;
-        Ok(Announced { parcel: answer.parcel.expect("a parcel"), ranking: answer.ranking })
+        self.suggest_instead(parcel_id, &[]).await
     }
 
     /// Puts a parcel into the compartment reserved for it, now.
@@ -234,8 +228,24 @@ impl Courier {
             parcel_id: parcel_id.to_owned(),
             outcome: outcome.into(),
             outcome_time: None,
+            attempt: 0,
         };
         answer(self.parcels().report_door_delivery(request).await).map(|answer| answer.parcel.expect("a parcel"))
+    }
+
+    /// Asks for another place, because these cannot be used: lockers, and compartments or nothing for all of them.
+    pub async fn suggest_instead(&self, parcel_id: &str, unusable: &[(&str, &str)]) -> Answer<Announced> {
+        let place = |(locker, compartment): &(&str, &str)| v1::UnusablePlace {
+            locker_id: (*locker).to_owned(),
+            compartment_id: (*compartment).to_owned(),
+        };
+        let request = v1::SuggestPlacementRequest {
+            request_id: new_request_id(),
+            parcel_id: parcel_id.to_owned(),
+            unusable: unusable.iter().map(place).collect(),
+        };
+        let answer = answer(self.parcels().suggest_placement(request).await)?;
+        Ok(Announced { parcel: answer.parcel.expect("a parcel"), ranking: answer.ranking })
     }
 
     /// How a parcel stands.

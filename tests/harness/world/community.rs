@@ -50,7 +50,8 @@ const WALKWAYS: [(&str, &str, f64); 12] = [
 pub fn standard_community() -> Community {
     let building = |number: u32| Building { id: format!("building-{number}"), name: format!("{number}号楼") };
     let gate = |id: &str, name: &str| Gate { id: id.to_owned(), name: name.to_owned() };
-    let walkway = |(from, to, metres): (&str, &str, f64)| Walkway { from: from.into(), to: to.into(), metres, steps: false };
+    let walkway =
+        |(from, to, metres): (&str, &str, f64)| Walkway { from: from.into(), to: to.into(), metres, steps: false };
     use ParcelSize::{Large, Medium, Small};
     Community {
         id: COMMUNITY.to_owned(),
@@ -72,7 +73,8 @@ pub fn standard_community() -> Community {
 }
 
 fn locker(id: &str, name: &str, compartments: &[(&str, ParcelSize)]) -> Locker {
-    let compartment = |(id, size): &(&str, ParcelSize)| Compartment { id: (*id).to_owned(), size: (*size).into(), accessible: false };
+    let compartment =
+        |(id, size): &(&str, ParcelSize)| Compartment { id: (*id).to_owned(), size: (*size).into(), accessible: false };
     Locker {
         id: id.to_owned(),
         name: name.to_owned(),

@@ -16,7 +16,8 @@ const COMMUNITY: &str = "yuehai-yuan";
 on_both_stacks! { a_journey_in_chinese }
 
 fn community() -> Community {
-    let walkway = |from: &str, to: &str, metres| Walkway { from: from.to_owned(), to: to.to_owned(), metres, steps: false };
+    let walkway =
+        |from: &str, to: &str, metres| Walkway { from: from.to_owned(), to: to.to_owned(), metres, steps: false };
     Community {
         id: COMMUNITY.to_owned(),
         display_name: "粤海苑·二期（南区）".to_owned(),
@@ -29,7 +30,11 @@ fn community() -> Community {
                 id: "丰巢一号柜".to_owned(),
                 name: "东门快递柜".to_owned(),
                 offline: false,
-                compartments: vec![Compartment { id: "甲〇一".to_owned(), size: ParcelSize::Large.into(), accessible: false }],
+                compartments: vec![Compartment {
+                    id: "甲〇一".to_owned(),
+                    size: ParcelSize::Large.into(),
+                    accessible: false,
+                }],
                 ..Locker::default()
             }],
             junctions: vec![Junction { id: "喷水池".to_owned() }],

@@ -115,15 +115,17 @@ async fn a_step_with_a_bad_field_moves_nothing(world: World) {
             parcel_id,
             outcome: v1::DoorDeliveryOutcome::Delivered.into(),
             outcome_time: Some(at),
+            attempt: 0,
         };
         invalid(answer(swift.parcels().report_door_delivery(request).await), "outcome_time");
     }
-    for outcome in [0, 4, -1] {
+    for outcome in [0, 6, -1] {
         let request = v1::ReportDoorDeliveryRequest {
             request_id: new_request_id(),
             parcel_id: waiting.id.clone(),
             outcome,
             outcome_time: None,
+            attempt: 0,
         };
         invalid(answer(swift.parcels().report_door_delivery(request).await), "outcome");
     }
@@ -157,7 +159,7 @@ async fn questions_that_cannot_be_read_are_refused(world: World) {
     }
     let slow = world.courier("slow-post").await;
     refused(slow.list(1, &anothers).await, InvalidArgument, "INVALID_PAGE_TOKEN");
-    for state in [10, -1] {
+    for state in [11, -1] {
         let request = v1::ListParcelsRequest { state, ..Default::default() };
         invalid(answer(swift.parcels().list_parcels(request).await), "state");
     }

@@ -87,11 +87,14 @@ async fn values_without_sense_are_refused() {
         WaitingPolicy { recall_after: span(90_000, 1_000_000_000), ..none },
         WaitingPolicy { usual_minute: Some(-1), ..none },
         WaitingPolicy { reminders_max: Some(-1), ..none },
+        WaitingPolicy { overflow_metres: Some(-1), ..none },
+        WaitingPolicy { extension: span(-1, 0), ..none },
     ];
     let policies = [
         WaitingPolicy { usual_minute: Some(1440), ..none },
         WaitingPolicy { quiet_from_minute: Some(1440), ..none },
         WaitingPolicy { reminders_max: Some(101), ..none },
+        WaitingPolicy { overflow_metres: Some(100_001), ..none },
         WaitingPolicy { reservation: span(0, 0), ..none },
         WaitingPolicy { recall_again_after: span(0, 0), ..none },
     ];

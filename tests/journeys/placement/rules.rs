@@ -1,11 +1,11 @@
 //! Who needs an accessible place, what is closed, and where a parcel goes when its place turns out unusable.
 
 use gatepost_proto::v1::{
-    OpeningHours, ParcelSize, PlacementKind, PlacementReason, SuggestPlacementRequest, Topology, UnusablePlace,
-    UpdateCommunityRequest, UpdateResidentRequest, Weekday, policy_layer::Layer,
+    OpeningHours, ParcelSize, PlacementKind, PlacementReason, Topology, UpdateCommunityRequest, UpdateResidentRequest,
+    Weekday, policy_layer::Layer,
 };
 use gatepost_tests::{
-    clients::{Announced, Answer, Courier, Label, Resident, WEBHOOK_SECRET, WebhookReceiver, answer, new_request_id},
+    clients::{Label, Resident, WEBHOOK_SECRET, WebhookReceiver, answer, new_request_id},
     world::{COMMUNITY, World, hours, standard_community},
 };
 use tonic::Code;
@@ -28,7 +28,11 @@ async fn change(world: &World, change: impl FnOnce(&mut Topology)) {
 async fn needs_accessible(world: &World, resident: &Resident, needs_accessible: bool) {
     let request = UpdateResidentRequest {
         request_id: new_request_id(),
-        resident: Some(gatepost_proto::v1::Resident { id: resident.id.clone(), needs_accessible, ..Default::default() }),
+        resident: Some(gatepost_proto::v1::Resident {
+            id: resident.id.clone(),
+            needs_accessible,
+            ..Default::default()
+        }),
         update_mask: Some(prost_types::FieldMask { paths: vec!["needs_accessible".to_owned()] }),
     };
     let changed = answer(world.administrator().residents().update_resident(request).await).unwrap();
@@ -59,7 +63,11 @@ async fn who_needs_an_accessible_place_gets_one_or_the_door(world: World) {
     assert_eq!(place(&first), ("lake", "K1"));
 
     let second = courier.announce(&Label::to(&wang)).await.unwrap();
-    assert_eq!(placement(&second), (PlacementKind::Door, PlacementReason::NoAccessibleLocker), "rather than out of reach");
+    assert_eq!(
+        placement(&second),
+        (PlacementKind::Door, PlacementReason::NoAccessibleLocker),
+        "rather than out of reach"
+    );
     assert_eq!(ranked(&second)[1].2, PlacementReason::Full);
     let neighbour = courier.announce(&Label::to(&world.resident("赵敏"))).await.unwrap();
     assert_eq!(place(&neighbour), ("east", "E1"), "nobody else is concerned");
@@ -107,25 +115,11 @@ async fn a_closed_locker_is_passed_over_unless_it_opens_in_time() {
     world.let_pass(hours(1)).await;
     let later = courier.announce(&Label::to(&wang)).await.unwrap();
     assert_eq!(place(&later).0, "east", "it opens before this reservation ends");
-    let elsewhere = suggest(&courier, &later.parcel.id, &[("east", "E1")]).await.unwrap();
+    let elsewhere = courier.suggest_instead(&later.parcel.id, &[("east", "E1")]).await.unwrap();
     assert_eq!(ranked(&elsewhere)[0].2, PlacementReason::Closed, "who stands before it now cannot wait");
     assert_eq!(place(&elsewhere), ("lake", "K2"));
     world.let_pass(hours(24)).await;
     assert_eq!(ranked(&courier.announce(&Label::to(&wang)).await.unwrap())[1].2, PlacementReason::Farther, "a Tuesday");
-}
-
-async fn suggest(courier: &Courier, parcel_id: &str, unusable: &[(&str, &str)]) -> Answer<Announced> {
-    let unusable = unusable
-        .iter()
-        .map(|(locker, compartment)| UnusablePlace {
-            locker_id: (*locker).to_owned(),
-            compartment_id: (*compartment).to_owned(),
-        })
-        .collect();
-    let request =
-        SuggestPlacementRequest { request_id: new_request_id(), parcel_id: parcel_id.to_owned(), unusable };
-    let answer = answer(courier.parcels().suggest_placement(request).await)?;
-    Ok(Announced { parcel: answer.parcel.unwrap(), ranking: answer.ranking })
 }
 
 async fn a_blocked_place_is_passed_over_for_the_next(world: World) {
@@ -134,20 +128,20 @@ async fn a_blocked_place_is_passed_over_for_the_next(world: World) {
     let announced = courier.announce(&large).await.unwrap();
     let id = announced.parcel.id.clone();
     assert_eq!(place(&announced), ("east", "E3"));
-    let other = suggest(&courier, &id, &[("lake", "K1")]).await.unwrap();
+    let other = courier.suggest_instead(&id, &[("lake", "K1")]).await.unwrap();
     assert_eq!(other.parcel, announced.parcel, "what is reserved was not found unusable");
 
-    let next = suggest(&courier, &id, &[("east", "E3")]).await.unwrap();
+    let next = courier.suggest_instead(&id, &[("east", "E3")]).await.unwrap();
     let expected = [
         ("east", Some(110.0), PlacementReason::Full),
         ("west", Some(180.0), PlacementReason::Nearest),
         ("lake", Some(260.0), PlacementReason::TooSmall),
     ];
     assert_eq!((ranked(&next), place(&next)), (expected.into(), ("west", "W3")));
-    let none = suggest(&courier, &id, &[("east", "E3"), ("west", "")]).await.unwrap();
+    let none = courier.suggest_instead(&id, &[("east", "E3"), ("west", "")]).await.unwrap();
     assert_eq!(ranked(&none)[1].2, PlacementReason::Unusable);
     assert_eq!(placement(&none), (PlacementKind::Door, PlacementReason::NoLockerFits));
-    let unknown = suggest(&courier, &id, &[("east", "E9")]).await.unwrap_err();
+    let unknown = courier.suggest_instead(&id, &[("east", "E9")]).await.unwrap_err();
     assert_eq!((unknown.code, &*unknown.reason), (Code::NotFound, "COMPARTMENT_NOT_FOUND"));
 
     // Nothing is passed over for others: the next courier may find the door mended.
@@ -165,12 +159,12 @@ async fn the_way_on_has_a_limit() {
     world.administrator().set_policy(Layer::CommunityId(COMMUNITY.to_owned()), policy).await.unwrap();
     let courier = world.courier("swift-express").await;
     let announced = courier.announce(&Label::to(&world.resident("王芳"))).await.unwrap();
-    let none = suggest(&courier, &announced.parcel.id, &[("east", "")]).await.unwrap();
+    let none = courier.suggest_instead(&announced.parcel.id, &[("east", "")]).await.unwrap();
     assert_eq!(ranked(&none)[1], ("west", Some(180.0), PlacementReason::TooFar), "70 m farther than the nearest");
     assert_eq!(placement(&none), (PlacementKind::Door, PlacementReason::NoLockerFits));
     let policy = gatepost_proto::v1::WaitingPolicy { overflow_metres: Some(70), ..Default::default() };
     world.administrator().set_policy(Layer::CommunityId(COMMUNITY.to_owned()), policy).await.unwrap();
-    let next = suggest(&courier, &announced.parcel.id, &[("east", "")]).await.unwrap();
+    let next = courier.suggest_instead(&announced.parcel.id, &[("east", "")]).await.unwrap();
     assert_eq!(place(&next), ("west", "W1"));
 }
 
@@ -185,9 +179,10 @@ async fn the_resident_is_told_the_real_place() {
     let courier = world.courier("swift-express").await;
     let announced = courier.announce(&Label::to(&world.resident("王芳"))).await.unwrap();
     assert_eq!(place(&announced), ("east", "E1"));
-    let next = suggest(&courier, &announced.parcel.id, &[("east", "")]).await.unwrap();
+    let next = courier.suggest_instead(&announced.parcel.id, &[("east", "")]).await.unwrap();
     courier.deposit(&next.parcel).await.unwrap();
-    world.let_pass(hours(24 + 7)).await;
+    world.let_pass(hours(24)).await;
+    world.let_pass(hours(7)).await;
     let call = receiver.next().await;
     let reminder = &call.body["data"];
     assert_eq!((&reminder["locker_id"], &reminder["compartment_id"]), (&"west".into(), &"W1".into()));

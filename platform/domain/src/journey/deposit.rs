@@ -5,7 +5,7 @@ use crate::{
     Refusal, Step, Timestamp,
     effect::EventKind,
     id::{CompartmentId, LockerId},
-    parcel::{Parcel, ReminderPlan, State, Stay},
+    parcel::{Parcel, RecallBasis, ReminderPlan, State, Stay, Trip},
     placement::{DoorReason, Placement},
     recipient::Addressee,
     topology::Topology,
@@ -22,7 +22,7 @@ pub struct Deposit {
     pub deposited_at: Option<Timestamp>,
 }
 
-/// Puts an announced parcel into the waiting state. That no other parcel is in the compartment is for storage to
+/// Puts a parcel that was announced, or not taken at the door, into the waiting state. That no other parcel is in the compartment is for storage to
 /// guarantee; everything else is checked here.
 pub fn deposit(
     parcel: Parcel,
@@ -33,24 +33,30 @@ pub fn deposit(
     if parcel.stay().is_some_and(|stay| stay.locker == deposit.locker && stay.compartment == deposit.compartment) {
         return Ok(Step::unchanged(parcel));
     }
-    let State::Announced { placement } = &parcel.state else {
-        return refuse(&parcel, "deposit");
+    let before = match &parcel.state {
+        State::Announced { .. } => Trip { attempt: 0, recalls: 0 },
+        State::DoorDeliveryFailed { trip, .. } => *trip,
+        _ => return refuse(&parcel, "deposit"),
     };
-    check_recipient(&parcel.addressee, placement)?;
+    check_recipient(&parcel.addressee, parcel.placement())?;
     check_compartment(&parcel, deposit, topology)?;
     let deposited_at = reported_time(deposit.deposited_at, circumstances.now)?;
     let announced_at = parcel.facts.announced_at;
     if deposited_at + CLOCK_SKEW < announced_at {
         return Err(Refusal::TimeBeforeAnnouncement { announced_at });
     }
-    let deposited_at = deposited_at.max(announced_at);
+    let earliest = if before.attempt > 0 { parcel.state_since } else { announced_at };
+    let deposited_at = deposited_at.max(earliest);
     let stay = Stay {
         locker: deposit.locker.clone(),
         compartment: deposit.compartment.clone(),
         deposited_at,
         remind_from: deposited_at + circumstances.policy.remind_after,
         recall_at: deposited_at + circumstances.policy.recall_after,
-        recalls: 0,
+        recall_basis: RecallBasis::Deposit,
+        extended: false,
+        recalls: before.recalls,
+        door_attempts: before.attempt,
         reminders_sent: 0,
         last_reminded_at: None,
     };
@@ -58,14 +64,13 @@ pub fn deposit(
     Ok(Step::changed(parcel.moved(state, deposited_at), vec![publish(deposited_at, EventKind::Deposited)]))
 }
 
-fn check_recipient(addressee: &Addressee, placement: &Placement) -> Result<(), Refusal> {
-    if matches!(addressee, Addressee::Unresolved(_)) {
-        return Err(Refusal::RecipientUnresolved);
+fn check_recipient(addressee: &Addressee, placement: Option<&Placement>) -> Result<(), Refusal> {
+    match (addressee, placement) {
+        (Addressee::Unresolved(_), _) => Err(Refusal::RecipientUnresolved),
+        (_, None) => Err(Refusal::NoPlacement),
+        (_, Some(Placement::Door(DoorReason::NoDepositConsent))) => Err(Refusal::NoDepositConsent),
+        (_, Some(Placement::Door(_) | Placement::Locker { .. } | Placement::Unresolved)) => Ok(()),
     }
-    if *placement == Placement::Door(DoorReason::NoDepositConsent) {
-        return Err(Refusal::NoDepositConsent);
-    }
-    Ok(())
 }
 
 fn check_compartment(parcel: &Parcel, deposit: &Deposit, topology: &Topology) -> Result<(), Refusal> {

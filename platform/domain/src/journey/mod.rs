@@ -21,7 +21,10 @@ pub mod pickup;
 /// T2: the courier is asked to take it back; never after a pickup.
 pub mod recall;
 
-/// The courier collects it and brings it to the door.
+/// The resident cannot come in time: T2 is put off, once.
+pub mod extend;
+
+/// The courier collects it and brings it to the door, again if need be, or returns it.
 pub mod door_delivery;
 
 /// The courier calls it off before the deposit.

@@ -40,27 +40,32 @@ impl Place<'_> {
     }
 }
 
-/// Suggests anew. A reservation that still stands is kept as it is unless the courier found it unusable, and so is a
+/// Suggests anew, also for a parcel that nobody took at the door. A reservation that still stands is kept as it is unless the courier found it unusable, and so is a
 /// door that is still the best.
 pub fn suggest(parcel: Parcel, best: Place<'_>, now: Timestamp) -> Result<Step, Refusal> {
-    let State::Announced { placement } = &parcel.state else {
-        return refuse(&parcel, "suggest placement");
+    let trip = match &parcel.state {
+        State::Announced { .. } => None,
+        State::DoorDeliveryFailed { trip, .. } => Some(*trip),
+        _ => return refuse(&parcel, "suggest placement"),
     };
     if matches!(parcel.addressee, Addressee::Unresolved(_)) {
         return Ok(Step::unchanged(parcel));
     }
-    if let Placement::Locker { locker, compartment, reserved_until, .. } = placement
+    if let Some(Placement::Locker { locker, compartment, reserved_until, .. }) = parcel.placement()
         && *reserved_until > now
         && best.may_deposit
         && !best.unusable.iter().any(|place| place.covers(locker, compartment))
     {
         return Ok(Step::unchanged(parcel));
     }
-    let best = best.reserve(now);
-    if best == *placement {
+    let placement = best.reserve(now);
+    if parcel.placement() == Some(&placement) {
         return Ok(Step::unchanged(parcel));
     }
-    let placement = best;
     let since = parcel.state_since;
-    Ok(Step::changed(parcel.moved(State::Announced { placement }, since), Vec::new()))
+    let state = match trip {
+        None => State::Announced { placement },
+        Some(trip) => State::DoorDeliveryFailed { trip, placement: Some(placement) },
+    };
+    Ok(Step::changed(parcel.moved(state, since), Vec::new()))
 }

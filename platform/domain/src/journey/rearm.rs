@@ -2,7 +2,7 @@
 
 use crate::{
     Step,
-    parcel::{Parcel, ReminderPlan, State, Stay},
+    parcel::{Parcel, RecallBasis, ReminderPlan, State, Stay},
     policy::WaitingPolicy,
 };
 
@@ -13,10 +13,10 @@ pub fn rearm(parcel: Parcel, policy: &WaitingPolicy) -> Step {
         return Step::unchanged(parcel);
     };
     let remind_from = stay.deposited_at + policy.remind_after;
-    let recall_at = match stay.recalls {
-        0 => stay.deposited_at + policy.recall_after,
-        // It waits on since its recall was refused.
-        _ => parcel.state_since + policy.recall_again_after,
+    let recall_at = match stay.recall_basis {
+        RecallBasis::Deposit => stay.deposited_at + policy.recall_after,
+        RecallBasis::Refusal => parcel.state_since + policy.recall_again_after,
+        RecallBasis::Extension => stay.recall_at,
     };
     if (remind_from, recall_at) == (stay.remind_from, stay.recall_at) {
         return Step::unchanged(parcel);

@@ -4,7 +4,7 @@ use super::{Circumstances, publish, refuse, remind};
 use crate::{
     Refusal, Step,
     effect::EventKind,
-    parcel::{Parcel, ReminderPlan, State, Stay},
+    parcel::{Parcel, RecallBasis, ReminderPlan, State, Stay},
     recipient::Addressee,
 };
 
@@ -44,9 +44,10 @@ pub fn accept(parcel: Parcel, circumstances: Circumstances<'_>) -> Result<Step, 
             Ok(Step::changed(parcel.moved(state, now), vec![publish(now, EventKind::RecallAccepted)]))
         }
         State::RecallAccepted { .. }
-        | State::OutForDoorDelivery
+        | State::OutForDoorDelivery { .. }
         | State::DeliveredToDoor
-        | State::DoorDeliveryFailed => Ok(Step::unchanged(parcel)),
+        | State::DoorDeliveryFailed { .. }
+        | State::ReturnedToSender => Ok(Step::unchanged(parcel)),
         State::Announced { .. } | State::Waiting { .. } | State::PickedUp | State::Cancelled => {
             refuse(&parcel, "accept recall")
         }
@@ -58,12 +59,13 @@ pub fn refuse_recall(parcel: Parcel, circumstances: Circumstances<'_>) -> Result
     let now = circumstances.now;
     match &parcel.state {
         State::RecallRequested { stay } | State::RecallAccepted { stay } => {
-            let stay = Stay { recall_at: now + circumstances.policy.recall_again_after, ..stay.clone() };
+            let recall_at = now + circumstances.policy.recall_again_after;
+            let stay = Stay { recall_at, recall_basis: RecallBasis::Refusal, ..stay.clone() };
             let state = State::Waiting { stay, plan: ReminderPlan::AtT1 };
             Ok(Step::changed(parcel.moved(state, now), vec![publish(now, EventKind::RecallRefused)]))
         }
         // Refused before, and waiting for the next recall.
-        State::Waiting { stay, .. } if stay.recalls > 0 => Ok(Step::unchanged(parcel)),
+        State::Waiting { stay, .. } if stay.recall_basis == RecallBasis::Refusal => Ok(Step::unchanged(parcel)),
         _ => refuse(&parcel, "refuse recall"),
     }
 }

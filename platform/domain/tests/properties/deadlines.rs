@@ -150,9 +150,9 @@ fn nothing_happens_at_the_door_before_the_parcel_left_its_compartment() {
     let out = world.tell(world.announce(start(), true), start(), &story);
     let (left, now) = (out.state_since(), start() + SignedDuration::from_hours(80));
     let report = |at| {
-        let report =
-            door_delivery::report(out.clone(), door_delivery::Outcome::Delivered, Some(at), world.circumstances(now));
-        report.expect("an allowed step").parcel.state_since()
+        let report = door_delivery::Report { outcome: door_delivery::Outcome::Delivered, at: Some(at), attempt: None };
+        let step = door_delivery::report(out.clone(), report, world.circumstances(now));
+        step.expect("an allowed step").parcel.state_since()
     };
     assert_eq!(report(start()), left);
     assert_eq!(report(left + MOMENT), left + MOMENT);

@@ -38,7 +38,8 @@ fn policies() -> impl Strategy<Value = WaitingPolicy> {
 /// take come more often, so that journeys last.
 fn stories() -> impl Strategy<Value = (World, bool, Vec<(Act, i64)>)> {
     let zones = prop::sample::select(vec!["Asia/Shanghai", "Europe/Berlin", "America/New_York", "UTC"]);
-    let lasting = prop::sample::select(vec![Act::Deposit, Act::SeenAtGate, Act::WhenDue, Act::Refuse]);
+    let lasting =
+        prop::sample::select(vec![Act::Deposit, Act::SeenAtGate, Act::WhenDue, Act::Refuse, Act::Suggest, Act::Failed]);
     let act = prop_oneof![3 => lasting, 1 => prop::sample::select(Act::ALL.to_vec())];
     let gap = prop_oneof![1 => Just(0i64), 4 => 1i64..90, 4 => 90i64..1_500];
     let pickups = prop::collection::vec(1i64..60 * 24 * 60, 0..12);
@@ -68,8 +69,8 @@ impl Record {
                 Effect::Tell(_) => self.reminded(world, before, now)?,
                 Effect::RecordPickup { .. } => {}
                 Effect::Publish(event) => match &event.kind {
-                    EventKind::PickedUp => {
-                        self.pickups += 1;
+                    EventKind::PickedUp | EventKind::StayExtended => {
+                        self.pickups += usize::from(event.kind == EventKind::PickedUp);
                         let withdrawn = step.effects.get(nth + 1).and_then(|next| match next {
                             Effect::Publish(event) => match event.kind {
                                 EventKind::RecallWithdrawn { recall } => Some(recall),
@@ -77,7 +78,7 @@ impl Record {
                             },
                             _ => None,
                         });
-                        prop_assert_eq!(withdrawn, self.open_recall.take(), "a recall that a pickup ends is withdrawn");
+                        prop_assert_eq!(withdrawn, self.open_recall.take(), "a recall that ends so is withdrawn");
                     }
                     EventKind::RecallRequested { recall, .. } => {
                         prop_assert_eq!(self.pickups, 0, "no recall after a pickup");
@@ -85,6 +86,8 @@ impl Record {
                         prop_assert_eq!(self.open_recall.replace(*recall), None, "one recall at a time");
                     }
                     EventKind::RecallRefused | EventKind::Collected => self.open_recall = None,
+                    // Another stay: reminders are counted anew.
+                    EventKind::Deposited => self.reminders.clear(),
                     _ => {}
                 },
             }

@@ -55,8 +55,7 @@ type Shape = (bool, bool, Vec<(u16, u16)>, Vec<Cell>);
 fn shapes() -> impl Strategy<Value = Vec<Shape>> {
     let cell = (0usize..3, any::<bool>(), 0u8..8);
     let hours = prop::collection::vec((0u16..1440, 1u16..=1440), 0..2);
-    let locker =
-        (prop::bool::weighted(0.15), prop::bool::weighted(0.1), hours, prop::collection::vec(cell, 1..4));
+    let locker = (prop::bool::weighted(0.15), prop::bool::weighted(0.1), hours, prop::collection::vec(cell, 1..4));
     prop::collection::vec(locker, 0..7)
 }
 
@@ -166,8 +165,7 @@ fn is_open(case: &Case, locker: &Locker) -> bool {
 fn alone(case: &Case, locker: &Locker, [metres, step_free]: [f64; 2], limit: f64) -> Candidate {
     let walk = if case.accessible { step_free } else { metres };
     let large: Vec<&Compartment> = locker.compartments.iter().filter(|place| place.size >= case.size).collect();
-    let fits: Vec<&Compartment> =
-        large.iter().copied().filter(|place| place.accessible || !case.accessible).collect();
+    let fits: Vec<&Compartment> = large.iter().copied().filter(|place| place.accessible || !case.accessible).collect();
     let mut free: Vec<&Compartment> = fits.clone();
     free.retain(|place| !case.occupied.contains(&(locker.id.clone(), place.id.clone())));
     free.retain(|place| {

@@ -277,7 +277,8 @@ mod tests {
         assert!(error.contains("timezone") && error.contains("line"), "{error}");
         let error = format!("{:#}", parse(&EXAMPLE.replace("remind_after", "remindafter")).unwrap_err());
         assert!(error.contains("remindafter") && error.contains("[policy]"), "{error}");
-        let error = format!("{:#}", parse(&EXAMPLE.replace(r#"accessible = ["A01""#, r#"accessible = ["Z9""#)).unwrap_err());
+        let error =
+            format!("{:#}", parse(&EXAMPLE.replace(r#"accessible = ["A01""#, r#"accessible = ["Z9""#)).unwrap_err());
         assert!(error.contains("plaza-side") && error.contains("Z9"), "{error}");
         let error = format!("{:#}", parse(&EXAMPLE.replace(r#"from = "06:00""#, r#"from = "6""#)).unwrap_err());
         assert!(error.contains("plaza-side") && error.contains("time of day"), "{error}");

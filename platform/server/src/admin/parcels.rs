@@ -1,7 +1,10 @@
 //! `gatepost admin parcels` and `reminders`: what staff see of parcels. Their journey is the courier's to drive.
 
 use clap::Subcommand;
-use gatepost_proto::v1::{DeliveryState, ListRemindersRequest, ListUnresolvedParcelsRequest, ResolveParcelRequest};
+use gatepost_proto::v1::{
+    DeliveryState, ExtendStayRequest, ListRemindersRequest, ListUnresolvedParcelsRequest, ResolveParcelRequest,
+};
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::connection::Client;
@@ -28,6 +31,14 @@ pub(super) enum Command {
         #[arg(long)]
         resident: String,
     },
+    /// Let a parcel wait longer than the policy says, once.
+    Extend {
+        /// The parcel's id.
+        parcel: String,
+        /// The new T2, such as 2026-06-05T18:00:00+08:00; as far as the policy goes when left out.
+        #[arg(long)]
+        until: Option<Timestamp>,
+    },
 }
 
 /// Runs one command.
@@ -42,6 +53,15 @@ pub(super) async fn run(client: &Client, command: Command, json: bool) -> anyhow
             };
             answer(client.residents().resolve_parcel(request).await)?;
             println!("{parcel} resolved");
+            Ok(())
+        }
+        Command::Extend { parcel, until } => {
+            let until =
+                until.map(|at| prost_types::Timestamp { seconds: at.as_second(), nanos: at.subsec_nanosecond() });
+            let request = ExtendStayRequest { request_id: request_id::fresh(), parcel_id: parcel.clone(), until };
+            let response = answer(client.residents().extend_stay(request).await)?;
+            let recall_at = timestamp(response.parcel.unwrap_or_default().recall_at);
+            println!("{parcel} waits until {}", recall_at.map_or_else(String::new, |at| at.to_string()));
             Ok(())
         }
     }

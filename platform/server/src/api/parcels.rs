@@ -293,8 +293,10 @@ impl ParcelService for Parcels {
         let call = call!(request, "ReportDoorDelivery");
         let outcome = wire::outcome(call.request.outcome).map_err(status)?;
         let at = convert::instant_or_none(call.request.outcome_time, "outcome_time").map_err(status)?;
+        let attempt = wire::attempt(call.request.attempt).map_err(status)?;
+        let report = door_delivery::Report { outcome, at, attempt };
         let step = |parcel, circumstances: Circumstances<'_>, _: &Topology| {
-            door_delivery::report(parcel, outcome, at, circumstances)
+            door_delivery::report(parcel, report, circumstances)
         };
         self.step(&call, step, parcel_only!(ReportDoorDeliveryResponse)).await.map(Response::new).map_err(status)
     }

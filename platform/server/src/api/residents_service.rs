@@ -84,6 +84,10 @@ impl ResidentService for Residents {
         mutate!(self, request, resolve)
     }
 
+    async fn extend_stay(&self, request: Request<v1::ExtendStayRequest>) -> Answer<v1::ExtendStayResponse> {
+        mutate!(self, request, extend)
+    }
+
     async fn list_reminders(&self, request: Request<v1::ListRemindersRequest>) -> Answer<v1::ListRemindersResponse> {
         self.reminders(&request.get_ref().resident_id).await.map(Response::new).map_err(status)
     }

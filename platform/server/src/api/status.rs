@@ -65,6 +65,11 @@ fn refused(refusal: &Refusal, text: String) -> Status {
         Refusal::NoDepositConsent => (Code::FailedPrecondition, "NO_DEPOSIT_CONSENT"),
         Refusal::CompartmentNotFound { .. } => (Code::NotFound, "COMPARTMENT_NOT_FOUND"),
         Refusal::CompartmentTooSmall { .. } => (Code::FailedPrecondition, "COMPARTMENT_TOO_SMALL"),
+        Refusal::NoPlacement => (Code::FailedPrecondition, "NO_PLACEMENT"),
+        Refusal::AttemptUnknown { .. } => (Code::InvalidArgument, "ATTEMPT_UNKNOWN"),
+        Refusal::NoExtension => (Code::FailedPrecondition, "NO_EXTENSION"),
+        Refusal::AlreadyExtended => (Code::FailedPrecondition, "ALREADY_EXTENDED"),
+        Refusal::ExtensionOutOfRange { .. } => (Code::FailedPrecondition, "EXTENSION_OUT_OF_RANGE"),
         Refusal::CompartmentTaken { .. } => (Code::FailedPrecondition, "COMPARTMENT_TAKEN"),
     };
     told(code, reason, text)

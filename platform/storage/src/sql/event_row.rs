@@ -44,7 +44,7 @@ pub(super) fn to_row(parcel: &Parcel, event: &CourierEvent, sequence: i64) -> Mo
 }
 
 /// The kinds that carry nothing else, each with its word.
-const BARE: [(EventKind, &str); 9] = [
+const BARE: [(EventKind, &str); 12] = [
     (EventKind::RecipientResolved, "recipient_resolved"),
     (EventKind::Deposited, "deposited"),
     (EventKind::PickedUp, "picked_up"),
@@ -54,6 +54,9 @@ const BARE: [(EventKind, &str); 9] = [
     (EventKind::DeliveredToDoor, "delivered_to_door"),
     (EventKind::DoorDeliveryFailed, "door_delivery_failed"),
     (EventKind::Cancelled, "cancelled"),
+    (EventKind::StayExtended, "stay_extended"),
+    (EventKind::RedeliveryStarted, "redelivery_started"),
+    (EventKind::ReturnedToSender, "returned_to_sender"),
 ];
 
 fn word(kind: &EventKind) -> &'static str {

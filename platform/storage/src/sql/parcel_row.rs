@@ -3,7 +3,7 @@
 use gatepost_domain::{
     Parcel, State, Timestamp,
     id::{ParcelId, ResidentId},
-    parcel::{Facts, ReminderPlan, StateName, Stay},
+    parcel::{Facts, RecallBasis, ReminderPlan, StateName, Stay, Trip},
     placement::Placement,
     recipient::{Addressee, Label},
 };
@@ -77,7 +77,10 @@ fn empty() -> Model {
         deposited_at: None,
         remind_from: None,
         recall_at: None,
+        recall_basis: None,
+        extended: None,
         recalls: None,
+        door_attempts: None,
         reminders_sent: None,
         last_reminded_at: None,
         plan: None,
@@ -124,12 +127,18 @@ fn write_state(row: &mut Model, state: &State) {
             }
         }
         State::RecallRequested { stay } | State::RecallAccepted { stay } => write_stay(row, stay),
-        State::OutForDoorDelivery
-        | State::DoorDeliveryFailed
-        | State::PickedUp
-        | State::DeliveredToDoor
-        | State::Cancelled => {}
+        State::OutForDoorDelivery { trip } => write_trip(row, trip),
+        State::DoorDeliveryFailed { trip, placement } => {
+            write_trip(row, trip);
+            placement.iter().for_each(|placement| write_placement(row, placement));
+        }
+        State::PickedUp | State::DeliveredToDoor | State::Cancelled | State::ReturnedToSender => {}
     }
+}
+
+fn write_trip(row: &mut Model, trip: &Trip) {
+    row.recalls = Some(trip.recalls.into());
+    row.door_attempts = Some(trip.attempt.into());
 }
 
 fn write_placement(row: &mut Model, placement: &Placement) {
@@ -156,7 +165,10 @@ fn write_stay(row: &mut Model, stay: &Stay) {
     row.deposited_at = Some(to_millis(stay.deposited_at));
     row.remind_from = Some(to_millis(stay.remind_from));
     row.recall_at = Some(to_millis(stay.recall_at));
+    row.recall_basis = Some(stay.recall_basis.word().to_owned());
+    row.extended = Some(stay.extended);
     row.recalls = Some(stay.recalls.into());
+    row.door_attempts = Some(stay.door_attempts.into());
     row.reminders_sent = Some(stay.reminders_sent.into());
     row.last_reminded_at = stay.last_reminded_at.map(to_millis);
 }
@@ -207,11 +219,23 @@ fn read_state(row: &Model) -> Result<State, StoreError> {
         }
         StateName::RecallRequested => State::RecallRequested { stay: read_stay(row)? },
         StateName::RecallAccepted => State::RecallAccepted { stay: read_stay(row)? },
-        StateName::OutForDoorDelivery => State::OutForDoorDelivery,
-        StateName::DoorDeliveryFailed => State::DoorDeliveryFailed,
+        StateName::OutForDoorDelivery => State::OutForDoorDelivery { trip: read_trip(row)? },
+        StateName::DoorDeliveryFailed => {
+            let placement = row.placement.as_ref().map(|_| read_placement(row)).transpose()?;
+            State::DoorDeliveryFailed { trip: read_trip(row)?, placement }
+        }
         StateName::PickedUp => State::PickedUp,
         StateName::DeliveredToDoor => State::DeliveredToDoor,
         StateName::Cancelled => State::Cancelled,
+        StateName::ReturnedToSender => State::ReturnedToSender,
+    })
+}
+
+/// The release before wrote no counts for a parcel on its way: there was one recall at least, and one attempt.
+fn read_trip(row: &Model) -> Result<Trip, StoreError> {
+    Ok(Trip {
+        attempt: count(row.door_attempts.unwrap_or(1), "parcel.door_attempts")?,
+        recalls: count(row.recalls.unwrap_or(1), "parcel.recalls")?,
     })
 }
 
@@ -230,13 +254,23 @@ fn read_placement(row: &Model) -> Result<Placement, StoreError> {
 }
 
 fn read_stay(row: &Model) -> Result<Stay, StoreError> {
+    let recalls = count(filled(row.recalls, "parcel.recalls")?, "parcel.recalls")?;
+    let recall_basis = match &row.recall_basis {
+        Some(word) => Word::read(word)?,
+        // As the release before told it.
+        None if recalls > 0 => RecallBasis::Refusal,
+        None => RecallBasis::Deposit,
+    };
     Ok(Stay {
+        recall_basis,
+        extended: row.extended.unwrap_or(false),
+        door_attempts: count(row.door_attempts.unwrap_or(0), "parcel.door_attempts")?,
         locker: id(filled(row.locker.as_deref(), "parcel.locker")?, "parcel.locker")?,
         compartment: id(filled(row.compartment.as_deref(), "parcel.compartment")?, "parcel.compartment")?,
         deposited_at: from_millis(filled(row.deposited_at, "parcel.deposited_at")?)?,
         remind_from: from_millis(filled(row.remind_from, "parcel.remind_from")?)?,
         recall_at: from_millis(filled(row.recall_at, "parcel.recall_at")?)?,
-        recalls: count(filled(row.recalls, "parcel.recalls")?, "parcel.recalls")?,
+        recalls,
         reminders_sent: count(filled(row.reminders_sent, "parcel.reminders_sent")?, "parcel.reminders_sent")?,
         last_reminded_at: from_millis_option(row.last_reminded_at)?,
     })

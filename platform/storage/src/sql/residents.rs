@@ -119,12 +119,13 @@ impl Tx {
     /// what was reserved for them is free again, and the log of their couriers forgets the door.
     pub async fn delete_resident(&self, resident: ResidentId) -> Result<(), StoreError> {
         let its = || vec![resident.0.into()];
-        let waiting_for_staff = [UNRESOLVED.into(), StateName::Announced.word().into(), resident.0.into()];
+        let (announced, failed) = (StateName::Announced.word(), StateName::DoorDeliveryFailed.word());
+        let placed = vec![UNRESOLVED.into(), announced.into(), failed.into(), resident.0.into()];
         self.execute(
             "UPDATE parcel SET placement = $1, door_reason = NULL, walking_metres = NULL, reserved_until = NULL,
                 locker = NULL, compartment = NULL, held_locker = NULL, held_compartment = NULL
-            WHERE state = $2 AND resident = $3",
-            waiting_for_staff.to_vec(),
+            WHERE state IN ($2, $3) AND placement IS NOT NULL AND resident = $4",
+            placed,
         )
         .await?;
         self.execute(

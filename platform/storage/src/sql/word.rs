@@ -4,7 +4,7 @@ use gatepost_domain::{
     Timestamp,
     community::DisplayPolicy,
     consent::{DepositConsent, Purpose},
-    parcel::StateName,
+    parcel::{RecallBasis, StateName},
     placement::DoorReason,
     topology::Size,
 };
@@ -46,6 +46,11 @@ words!(DoorReason {
     DoorReason::NoDepositConsent => "no_deposit_consent",
     DoorReason::NoLockerFits => "no_locker_fits",
     DoorReason::NoAccessibleLocker => "no_accessible_locker",
+});
+words!(RecallBasis {
+    RecallBasis::Deposit => "deposit",
+    RecallBasis::Refusal => "refusal",
+    RecallBasis::Extension => "extension",
 });
 words!(DisplayPolicy {
     DisplayPolicy::ParcelWaits => "parcel_waits",

@@ -199,6 +199,7 @@ pub fn policy_layer(policy: v1::WaitingPolicy) -> Result<PolicyLayer, Problem> {
         quiet_from_minute: minute(policy.quiet_from_minute, "quiet_from_minute")?,
         quiet_to_minute: minute(policy.quiet_to_minute, "quiet_to_minute")?,
         usual_minute: minute(policy.usual_minute, "usual_minute")?,
+        extension: length(policy.extension, "extension")?,
         reservation: length(policy.reservation, "reservation")?,
         overflow_metres: number(policy.overflow_metres, "policy.overflow_metres", "0 to 100000 metres")?,
     })
@@ -215,6 +216,7 @@ pub fn policy_to_proto(policy: &WaitingPolicy) -> v1::WaitingPolicy {
         quiet_from_minute: Some(policy.quiet_from_minute.into()),
         quiet_to_minute: Some(policy.quiet_to_minute.into()),
         usual_minute: Some(policy.usual_minute.into()),
+        extension: Some(duration_to_proto(policy.extension)),
         reservation: Some(duration_to_proto(policy.reservation)),
         overflow_metres: Some(policy.overflow_metres as i32),
     }

@@ -49,5 +49,8 @@ fn kind_to_proto(kind: &EventKind) -> v1::EventKind {
         EventKind::DeliveredToDoor => v1::EventKind::DeliveredToDoor,
         EventKind::DoorDeliveryFailed => v1::EventKind::DoorDeliveryFailed,
         EventKind::Cancelled => v1::EventKind::Cancelled,
+        EventKind::StayExtended => v1::EventKind::StayExtended,
+        EventKind::RedeliveryStarted => v1::EventKind::RedeliveryStarted,
+        EventKind::ReturnedToSender => v1::EventKind::ReturnedToSender,
     }
 }

@@ -73,14 +73,22 @@ pub fn deposit_consent(value: i32) -> Result<DepositConsent, Problem> {
     }
 }
 
+/// Which attempt at the door a report is about; `None` when unset.
+pub fn attempt(value: i32) -> Result<Option<u32>, Problem> {
+    let attempt = u32::try_from(value).map_err(|_| Problem::invalid("attempt", "from 1, or unset"))?;
+    Ok((attempt > 0).then_some(attempt))
+}
+
 /// How a door delivery goes.
 pub fn outcome(value: i32) -> Result<Outcome, Problem> {
     match v1::DoorDeliveryOutcome::try_from(value) {
         Ok(v1::DoorDeliveryOutcome::Collected) => Ok(Outcome::Collected),
         Ok(v1::DoorDeliveryOutcome::Delivered) => Ok(Outcome::Delivered),
         Ok(v1::DoorDeliveryOutcome::Failed) => Ok(Outcome::Failed),
+        Ok(v1::DoorDeliveryOutcome::Redelivering) => Ok(Outcome::Redelivering),
+        Ok(v1::DoorDeliveryOutcome::Returned) => Ok(Outcome::Returned),
         Ok(v1::DoorDeliveryOutcome::Unspecified) | Err(_) => {
-            Err(Problem::invalid("outcome", "COLLECTED, DELIVERED or FAILED"))
+            Err(Problem::invalid("outcome", "COLLECTED, DELIVERED, FAILED, REDELIVERING or RETURNED"))
         }
     }
 }
@@ -97,6 +105,7 @@ pub fn state_to_proto(state: StateName) -> v1::ParcelState {
         StateName::PickedUp => v1::ParcelState::PickedUp,
         StateName::DeliveredToDoor => v1::ParcelState::DeliveredToDoor,
         StateName::Cancelled => v1::ParcelState::Cancelled,
+        StateName::ReturnedToSender => v1::ParcelState::ReturnedToSender,
     }
 }
 
@@ -117,10 +126,6 @@ pub fn parcel_to_proto(parcel: &Parcel) -> v1::Parcel {
         State::Waiting { plan: ReminderPlan::At(at), .. } => Some(*at),
         _ => None,
     };
-    let placement = match parcel.state() {
-        State::Announced { placement } => Some(placement_to_proto(placement)),
-        _ => None,
-    };
     v1::Parcel {
         id: facts.id.to_string(),
         tracking_number: facts.tracking_number.clone(),
@@ -128,7 +133,7 @@ pub fn parcel_to_proto(parcel: &Parcel) -> v1::Parcel {
         size: size_to_proto(facts.size).into(),
         state: state_to_proto(parcel.state().name()).into(),
         recipient_resolved: parcel.addressee().resident_id().is_some(),
-        placement,
+        placement: parcel.placement().map(placement_to_proto),
         deposit: stay.map(|stay| v1::Deposit {
             locker_id: stay.locker.to_string(),
             compartment_id: stay.compartment.to_string(),
@@ -142,6 +147,8 @@ pub fn parcel_to_proto(parcel: &Parcel) -> v1::Parcel {
         announce_time: Some(instant_to_proto(facts.announced_at)),
         state_time: Some(instant_to_proto(parcel.state_since())),
         version: parcel.version(),
+        stay_extended: stay.is_some_and(|stay| stay.extended),
+        door_attempts: i32::try_from(parcel.door_attempts()).unwrap_or(i32::MAX),
     }
 }
 
