@@ -115,7 +115,7 @@ impl Embedding {
     /// The cosine of the angle between two faces: 1 for the same picture, about 0 for strangers.
     pub fn cosine(&self, other: &Embedding) -> Result<f32, EmbeddingError> {
         other.check_comparable(&self.model, self.dimension())?;
-        Ok(dot(&self.values, &other.values))
+        Ok(self.cosine_unchecked(other))
     }
 
     /// Four bytes a number, little-endian: for sealing and storing. The model is stored beside them.
@@ -150,7 +150,12 @@ impl Embedding {
 
     /// The cosine, for embeddings that were checked to be comparable.
     pub(crate) fn cosine_unchecked(&self, other: &Embedding) -> f32 {
-        dot(&self.values, &other.values)
+        dot(&self.values, &other.values) as f32
+    }
+
+    /// The numbers themselves, for the gallery.
+    pub(crate) fn values(&self) -> &[f32] {
+        &self.values
     }
 }
 
@@ -224,19 +229,20 @@ fn scale(values: &mut [f32], factor: f64) {
     }
 }
 
-/// Eight sums side by side: a single running sum would keep the compiler from using vector instructions, because the
-/// order of additions is part of the result.
-fn dot(left: &[f32], right: &[f32]) -> f32 {
+/// Exact but for the last bits of double precision: products of single precision have no error in it. Eight sums side
+/// by side: a single running sum would keep the compiler from using vector instructions, because the order of additions
+/// is part of the result.
+pub(crate) fn dot(left: &[f32], right: &[f32]) -> f64 {
     let (left_lanes, left_rest) = left.as_chunks::<8>();
     let (right_lanes, right_rest) = right.as_chunks::<8>();
-    let mut sums = [0.0f32; 8];
+    let mut sums = [0.0; 8];
     for (left, right) in left_lanes.iter().zip(right_lanes) {
         for lane in 0..8 {
-            sums[lane] += left[lane] * right[lane];
+            sums[lane] += f64::from(left[lane]) * f64::from(right[lane]);
         }
     }
-    let rest: f32 = left_rest.iter().zip(right_rest).map(|(left, right)| left * right).sum();
-    (sums.iter().sum::<f32>() + rest).clamp(-1.0, 1.0)
+    let rest: f64 = left_rest.iter().zip(right_rest).map(|(left, right)| f64::from(*left) * f64::from(*right)).sum();
+    (sums.iter().sum::<f64>() + rest).clamp(-1.0, 1.0)
 }
 
 #[cfg(test)]

@@ -1,15 +1,32 @@
 //! The templates that may be searched now. Who belongs into it (consent, a parcel due for a reminder, this
 //! community) is decided by whoever fills it; nobody else can be found.
 
+use std::fmt;
+
 use gatepost_domain::id::ResidentId;
 
 use crate::embedding::{Embedding, EmbeddingError, ModelId};
 
-/// Every template of everyone who may be found, all of one model.
-#[derive(Debug)]
+mod nearest;
+mod rows;
+mod scan;
+
+use rows::Rows;
+
+/// Every template of everyone who may be found, all of one model. The search is exact: whom it names is whom a
+/// comparison in double precision with each template would name.
 pub struct Gallery {
     model: ModelId,
-    templates: Vec<(ResidentId, Embedding)>,
+    /// From the first template on, whose dimension is everybody's.
+    rows: Option<Rows>,
+    owners: Vec<ResidentId>,
+    capacity: usize,
+}
+
+impl fmt::Debug for Gallery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Gallery({}, {} templates)", self.model, self.len())
+    }
 }
 
 /// Whom a face resembles most.
@@ -33,12 +50,18 @@ pub enum GalleryError {
 }
 
 impl Gallery {
-    /// The most templates: what a search on one core still looks through in a few milliseconds.
+    /// The most templates: what one core looks through in a few milliseconds.
     pub const TEMPLATES_MAX: usize = 100_000;
 
     /// An empty gallery for embeddings of `model`.
     pub fn new(model: ModelId) -> Self {
-        Gallery { model, templates: Vec::new() }
+        Self::with_capacity(model, 0)
+    }
+
+    /// An empty gallery with room for `templates`.
+    pub fn with_capacity(model: ModelId, templates: usize) -> Self {
+        let capacity = templates.min(Self::TEMPLATES_MAX);
+        Gallery { model, rows: None, owners: Vec::with_capacity(capacity), capacity }
     }
 
     /// Which model made the templates.
@@ -48,32 +71,49 @@ impl Gallery {
 
     /// How many numbers its embeddings have; unknown while it is empty.
     pub fn dimension(&self) -> Option<usize> {
-        self.templates.first().map(|(_, template)| template.dimension())
+        self.rows.as_ref().map(Rows::dimension)
     }
 
     /// How many templates there are.
     pub fn len(&self) -> usize {
-        self.templates.len()
+        self.rows.as_ref().map_or(0, Rows::len)
     }
 
     /// Whether there is nobody to find.
     pub fn is_empty(&self) -> bool {
-        self.templates.is_empty()
+        self.len() == 0
+    }
+
+    /// The memory that is allocated for templates and their owners, in bytes, room to grow included.
+    pub fn memory_bytes(&self) -> usize {
+        self.rows.as_ref().map_or(0, Rows::memory_bytes) + self.owners.capacity() * size_of::<ResidentId>()
     }
 
     /// Adds one of the resident's templates.
-    pub fn add(&mut self, resident: ResidentId, template: Embedding) -> Result<(), GalleryError> {
-        self.check(&template)?;
-        if self.templates.len() == Self::TEMPLATES_MAX {
+    pub fn add(&mut self, resident: ResidentId, template: &Embedding) -> Result<(), GalleryError> {
+        self.check(template)?;
+        if self.len() == Self::TEMPLATES_MAX {
             return Err(GalleryError::Full);
         }
-        self.templates.push((resident, template));
+        let rows = self.rows.get_or_insert_with(|| Rows::new(template.dimension(), self.capacity));
+        rows.push(template.values());
+        if self.owners.len() == self.owners.capacity() {
+            // As the templates do: a doubled list would be a tenth of them.
+            self.owners.reserve_exact((self.owners.len() / 32).max(32));
+        }
+        self.owners.push(resident);
         Ok(())
     }
 
     /// Forgets every template of the resident.
     pub fn remove(&mut self, resident: ResidentId) {
-        self.templates.retain(|(owner, _)| *owner != resident);
+        if let Some(rows) = &mut self.rows {
+            rows.retain(|row| self.owners[row] != resident);
+            self.owners.retain(|owner| *owner != resident);
+        }
+        if self.is_empty() {
+            self.rows = None;
+        }
     }
 
     /// Compares a face with every template; all templates of a resident count, the most similar one decides.
@@ -82,36 +122,31 @@ impl Gallery {
         Ok(self.search_checked(face))
     }
 
+    /// As [`Gallery::search`] for each of the faces, which costs little more than one: templates are read once for all.
+    ///
+    /// A large gallery is divided over the threads of the rayon pool that this is called in.
+    pub fn search_all(&self, faces: &[&Embedding]) -> Result<Vec<Ranking>, EmbeddingError> {
+        faces.iter().try_for_each(|face| self.check(face))?;
+        Ok(self.search_all_checked(faces))
+    }
+
     /// Refuses an embedding that the templates cannot be compared with.
     pub(crate) fn check(&self, embedding: &Embedding) -> Result<(), EmbeddingError> {
         embedding.check_comparable(&self.model, self.dimension().unwrap_or(embedding.dimension()))
     }
 
     pub(crate) fn search_checked(&self, face: &Embedding) -> Ranking {
-        let mut ranking = Ranking::default();
-        for (resident, template) in &self.templates {
-            ranking.take_in(*resident, template.cosine_unchecked(face));
-        }
-        ranking
+        self.search_all_checked(&[face]).pop().unwrap_or_default()
+    }
+
+    pub(crate) fn search_all_checked(&self, faces: &[&Embedding]) -> Vec<Ranking> {
+        let Some(rows) = &self.rows else { return vec![Ranking::default(); faces.len()] };
+        let numbers: Vec<&[f32]> = faces.iter().map(|face| face.values()).collect();
+        scan::nearest(rows, &self.owners, &numbers).iter().map(nearest::Nearest::ranking).collect()
     }
 }
 
 impl Ranking {
-    fn take_in(&mut self, resident: ResidentId, similarity: f32) {
-        match self.best {
-            Some((best, highest)) if best == resident => self.best = Some((resident, highest.max(similarity))),
-            Some((_, highest)) if similarity <= highest => {
-                if self.second.is_none_or(|(_, second)| similarity > second) {
-                    self.second = Some((resident, similarity));
-                }
-            }
-            best => {
-                self.second = best;
-                self.best = Some((resident, similarity));
-            }
-        }
-    }
-
     /// How far the best is ahead of the next resident; ahead of a stranger's zero if there is no other.
     pub fn margin(&self) -> f32 {
         let best = self.best.map_or(0.0, |(_, similarity)| similarity);
@@ -144,7 +179,7 @@ mod tests {
     fn the_second_is_another_resident() {
         let mut gallery = Gallery::new(model());
         for (number, degrees) in [(1, 80.0), (1, 10.0), (2, 40.0), (1, 20.0), (3, 60.0)] {
-            gallery.add(resident(number), at(degrees)).unwrap();
+            gallery.add(resident(number), &at(degrees)).unwrap();
         }
         let ranking = gallery.search(&at(0.0)).unwrap();
         assert_eq!(ranking.best.unwrap().0, resident(1));
@@ -168,8 +203,8 @@ mod tests {
         let mut gallery = Gallery::new(model());
         let other = Embedding::new(&ModelId::new("other"), vec![1.0, 0.0]).unwrap();
         assert!(matches!(gallery.search(&other), Err(EmbeddingError::OtherModel { .. })));
-        assert!(matches!(gallery.add(resident(1), other), Err(GalleryError::Embedding(_))));
-        gallery.add(resident(1), at(0.0)).unwrap();
+        assert!(matches!(gallery.add(resident(1), &other), Err(GalleryError::Embedding(_))));
+        gallery.add(resident(1), &at(0.0)).unwrap();
         let longer = Embedding::new(&model(), vec![1.0, 0.0, 0.0]).unwrap();
         assert_eq!(gallery.search(&longer), Err(EmbeddingError::OtherDimension { expected: 2, found: 3 }));
     }
@@ -184,7 +219,7 @@ mod tests {
                 let similarity = at(degrees).cosine(&at(0.0)).unwrap();
                 let best = expected.entry(resident(number)).or_insert(similarity);
                 *best = best.max(similarity);
-                gallery.add(resident(number), at(degrees)).unwrap();
+                gallery.add(resident(number), &at(degrees)).unwrap();
             }
             let mut expected: Vec<f32> = expected.into_values().collect();
             expected.sort_by(|left, right| right.total_cmp(left));

@@ -1,4 +1,4 @@
-//! Who is this face? Vectors in, verdicts out: no input or output, no storage, no threads, no clock.
+//! Who is this face? Vectors in, verdicts out: no input or output, no storage, no clock.
 //!
 //! A gate camera's frames give faces; a [`Tracker`] joins the faces of one person walking past and asks the
 //! [`Gallery`] about them; enough agreeing frames make one [`Verdict`]. What is known of a face is dropped, and its

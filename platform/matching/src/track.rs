@@ -167,23 +167,45 @@ impl Tracker {
         faces.sort_by(|left, right| right.score.total_cmp(&left.score));
         faces.truncate(Self::FACES_MAX);
         let assigned = association::assign(&self.tracks, &faces, captured, policy);
-        for (face, track) in faces.iter().zip(&assigned) {
+        let said = self.look_for(&faces, &assigned, gallery, policy);
+        for ((face, track), said) in faces.iter().zip(&assigned).zip(&said) {
             if let Some(track) = *track {
-                self.tracks[track].add(captured, face, gallery, policy);
+                self.tracks[track].add(captured, face, *said, policy);
             }
         }
         let mut verdicts = Vec::new();
-        for (face, _) in faces.iter().zip(&assigned).filter(|(_, track)| track.is_none()) {
+        for ((face, _), said) in faces.iter().zip(&assigned).zip(&said).filter(|((_, track), _)| track.is_none()) {
             verdicts.extend(self.make_room(captured, policy));
             if self.tracks.len() < Self::TRACKS_MAX {
                 self.made += 1;
                 let mut track = Track::new(TrackId(self.made), captured, face.bounds);
-                track.add(captured, face, gallery, policy);
+                track.add(captured, face, *said, policy);
                 self.tracks.push(track);
             }
         }
         verdicts.extend(self.name(captured, gallery, policy));
         verdicts
+    }
+
+    /// What each face says by itself, of those good enough whose track has no name yet: one search for all of them.
+    fn look_for(
+        &self,
+        faces: &[ObservedFace],
+        assigned: &[Option<usize>],
+        gallery: &Gallery,
+        policy: &MatchPolicy,
+    ) -> Vec<Option<Verdict>> {
+        let nameless = |track: &Option<usize>| track.is_none_or(|track| self.tracks[track].resident.is_none());
+        let asking: Vec<usize> = (0..faces.len())
+            .filter(|face| policy.is_usable(faces[*face].quality) && nameless(&assigned[*face]))
+            .collect();
+        let embeddings: Vec<&Embedding> = asking.iter().map(|face| &faces[*face].embedding).collect();
+        let threshold = policy.threshold_in(gallery);
+        let mut said = vec![None; faces.len()];
+        for (face, ranking) in asking.into_iter().zip(gallery.search_all_checked(&embeddings)) {
+            said[face] = Some(policy.judge(&ranking, faces[face].quality, threshold));
+        }
+        said
     }
 
     /// Ends the track that was unseen for longest, if there is no room for another; a track of this very frame stays.

@@ -128,7 +128,7 @@ mod tests {
         assert_eq!(policy.threshold_in(&gallery), policy.threshold);
         for number in 0..1_000 {
             let template = Embedding::new(&model, vec![1.0]).unwrap();
-            gallery.add(ResidentId(Uuid::from_u128(number)), template).unwrap();
+            gallery.add(ResidentId(Uuid::from_u128(number)), &template).unwrap();
         }
         assert!((policy.threshold_in(&gallery) - 0.488).abs() < 1e-4);
     }

@@ -75,8 +75,14 @@ impl Track {
         self.first_seen.duration_since(seen) < policy.track_gap
     }
 
-    /// Takes in a face of a newer frame.
-    pub(super) fn add(&mut self, captured: Timestamp, face: &ObservedFace, gallery: &Gallery, policy: &MatchPolicy) {
+    /// Takes in a face of a newer frame, and what the face says by itself if it was looked for.
+    pub(super) fn add(
+        &mut self,
+        captured: Timestamp,
+        face: &ObservedFace,
+        verdict: Option<Verdict>,
+        policy: &MatchPolicy,
+    ) {
         let passed = seconds(self.last_seen, captured);
         if passed > 0.0 {
             let ((from_x, from_y), (to_x, to_y)) = (self.bounds.centre(), face.bounds.centre());
@@ -91,17 +97,10 @@ impl Track {
         self.usable_faces = self.usable_faces.saturating_add(1);
         let weight = face.quality.clamp(f32::MIN_POSITIVE, 1.0);
         self.mean.add(&face.embedding, weight);
-        if self.resident.is_none() {
-            self.vote(face, weight, gallery, policy);
-        }
-    }
-
-    fn vote(&mut self, face: &ObservedFace, weight: f32, gallery: &Gallery, policy: &MatchPolicy) {
-        let ranking = gallery.search_checked(&face.embedding);
-        match policy.judge(&ranking, face.quality, policy.threshold_in(gallery)) {
-            Verdict::Known { resident, .. } => self.count(resident, weight),
-            Verdict::Ambiguous => self.ambiguous_frames = self.ambiguous_frames.saturating_add(1),
-            Verdict::Unknown | Verdict::LowQuality => {}
+        match verdict {
+            Some(Verdict::Known { resident, .. }) => self.count(resident, weight),
+            Some(Verdict::Ambiguous) => self.ambiguous_frames = self.ambiguous_frames.saturating_add(1),
+            Some(Verdict::Unknown | Verdict::LowQuality) | None => {}
         }
     }
 

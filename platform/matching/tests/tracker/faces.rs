@@ -58,7 +58,7 @@ fn uniform(state: &mut u64) -> f32 {
 pub fn gallery(people: impl IntoIterator<Item = u64>) -> Gallery {
     let mut gallery = Gallery::new(model());
     for person in people {
-        gallery.add(resident(person), photograph(person, 0.0, 0)).expect("a comparable template");
+        gallery.add(resident(person), &photograph(person, 0.0, 0)).expect("a comparable template");
     }
     gallery
 }

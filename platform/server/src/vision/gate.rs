@@ -90,7 +90,7 @@ impl Gate {
             let made_by = if template.model == model.as_str() { model.clone() } else { ModelId::new(template.model) };
             let added = Embedding::from_bytes(&made_by, &template.embedding)
                 .map_err(gatepost_matching::gallery::GalleryError::from)
-                .and_then(|embedding| gallery.add(template.resident, embedding));
+                .and_then(|embedding| gallery.add(template.resident, &embedding));
             if let Err(error) = added {
                 tracing::warn!(template.id = %template.id, %error, "template left out of the search");
             }
