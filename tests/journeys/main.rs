@@ -37,6 +37,7 @@ mod recall;
 mod redelivery;
 mod reminder;
 mod requests;
+mod sealed;
 mod story;
 mod telemetry;
 mod usual_hour;

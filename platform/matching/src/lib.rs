@@ -8,10 +8,12 @@ pub mod bounds;
 pub mod embedding;
 pub mod gallery;
 pub mod track;
+pub mod transform;
 pub mod verdict;
 
 pub use bounds::BoundingBox;
 pub use embedding::{Embedding, EmbeddingError, ModelId};
 pub use gallery::{Gallery, Ranking};
 pub use track::{ObservedFace, TrackId, TrackVerdict, Tracker};
+pub use transform::Transform;
 pub use verdict::{MatchPolicy, Verdict};

@@ -16,6 +16,8 @@ pub struct Config {
     pub tls: Tls,
     /// The record.
     pub database: Database,
+    /// The master key of the enrolled faces.
+    pub keys: Keys,
     /// The index over deadlines.
     pub timers: Timers,
     /// Cameras and workers.
@@ -83,6 +85,23 @@ impl Database {
             self.url.clone()
         }
     }
+}
+
+/// The master key, which wraps the keys that enrolled faces are sealed with. At most one of the three; by default it is
+/// made on the first start and kept as `master.key` in the data folder. A key is `gpm_` and the base64 (the one for URLs,
+/// without padding) of 32 random bytes. Where several are given, one a line, the first is in use, and the others open
+/// what they once sealed. Replicas need the same ones.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Keys {
+    /// A file of keys, for example a mounted secret. It is read again whenever a key is missing.
+    pub master_file: Option<std::path::PathBuf>,
+    /// The keys themselves.
+    #[serde(serialize_with = "expose")]
+    pub master: SecretString,
+    /// A program with arguments that keeps the key to itself, as a key management service does. It is run with one more
+    /// argument, `wrap` or `unwrap`, reads base64 on its standard input and answers base64. At most 20 seconds.
+    pub master_command: Vec<String>,
 }
 
 /// Where the index over deadlines lives.
@@ -234,6 +253,9 @@ pub enum ConfigError {
     /// Half a key pair.
     #[error("tls.certificate and tls.key belong together: set both or neither")]
     HalfTls,
+    /// More than one master key.
+    #[error("keys.master_file, keys.master and keys.master_command exclude each other: set one of them, or none")]
+    SeveralMasters,
     /// Redis without an address.
     #[error("timers.kind needs timers.redis_urls")]
     NoRedis,
@@ -250,6 +272,15 @@ impl Config {
         }
         if !self.listen.grpc.ip().is_loopback() && self.tls.certificate.is_none() && !self.listen.insecure {
             return Err(ConfigError::Insecure(self.listen.grpc));
+        }
+        use secrecy::ExposeSecret as _;
+        let masters = [
+            self.keys.master_file.is_some(),
+            !self.keys.master.expose_secret().is_empty(),
+            !self.keys.master_command.is_empty(),
+        ];
+        if masters.iter().filter(|given| **given).count() > 1 {
+            return Err(ConfigError::SeveralMasters);
         }
         if self.timers.kind != TimersKind::Embedded && self.timers.redis_urls.is_empty() {
             return Err(ConfigError::NoRedis);

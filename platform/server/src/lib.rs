@@ -14,13 +14,14 @@ mod platform;
 mod premises;
 mod problem;
 mod timers;
+mod vault;
 mod vision;
 pub mod wiring;
 
 use std::{net::SocketAddr, path::Path};
 
 use anyhow::Context as _;
-use gatepost_domain::{Timestamp, principal::Principal};
+use gatepost_domain::{Timestamp, id::CommunityId, principal::Principal};
 use gatepost_process::{clock::SharedClock, ids::new_id, shutdown::Shutdown};
 use gatepost_storage::Store;
 use tokio::net::TcpListener;
@@ -34,6 +35,47 @@ pub async fn issue_key(store: &Store, principal: Principal, now: Timestamp) -> a
     let (_, secret) = auth::keys::issue(&tx, new_id(now), principal, now).await?;
     tx.commit().await?;
     Ok(secret)
+}
+
+/// What to make new keys for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Rotation {
+    /// The master key's wrapping of every community's key.
+    Master,
+    /// A community's key and everything under it.
+    Community(CommunityId),
+    /// Every community's.
+    Communities,
+}
+
+/// Rotates keys of the enrolled faces, while platforms on the same database go on; says in words what was done.
+pub async fn rotate_keys(
+    config: &Config,
+    data_dir: &Path,
+    rotation: &Rotation,
+    now: Timestamp,
+) -> anyhow::Result<String> {
+    config.check()?;
+    let store = wiring::store(config, data_dir).await?;
+    let vault = wiring::vault(config, data_dir, &store).await?;
+    let communities = match rotation {
+        Rotation::Master => {
+            let rotated = vault.rotate_master(&store).await?;
+            return Ok(format!("{} keys of communities wrapped by the present master key", rotated.keys));
+        }
+        Rotation::Community(community) => {
+            store.read().await?.community(community).await?.with_context(|| format!("no community {community}"))?;
+            vec![community.clone()]
+        }
+        Rotation::Communities => vault::rotate::communities(&store).await?,
+    };
+    let (mut keys, mut templates) = (0, 0);
+    for community in &communities {
+        let rotated = vault.rotate_community(&store, community, now).await?;
+        (keys, templates) = (keys + rotated.keys, templates + rotated.templates);
+    }
+    store.empty_log().await?;
+    Ok(format!("{keys} new keys in {} communities, {templates} faces sealed anew", communities.len()))
 }
 
 /// Starts the whole platform and returns the address it listens on. It runs until `shutdown` drains.

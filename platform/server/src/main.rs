@@ -9,7 +9,7 @@ use std::{
 };
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use gatepost_domain::principal::Principal;
+use gatepost_domain::{id::CommunityId, principal::Principal};
 use gatepost_process::{
     clock::{Clock as _, SystemClock},
     config::load,
@@ -17,7 +17,7 @@ use gatepost_process::{
     shutdown::Shutdown,
     telemetry::{self, TelemetryConfig},
 };
-use gatepost_server::{admin, config::Config, wiring};
+use gatepost_server::{Rotation, admin, config::Config, wiring};
 
 /// What streams and calls may take to end after the first signal.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(20);
@@ -38,6 +38,8 @@ enum Command {
     Migrate(SettingsArgs),
     /// Issues a key straight into the database and prints it, for when no administrator's key is at hand.
     IssueKey(IssueKeyArgs),
+    /// Makes new keys for the enrolled faces while the platform goes on, and seals anew what needs it.
+    RotateKeys(RotateKeysArgs),
     /// The property's staff: communities, residents, couriers and keys.
     Admin(admin::AdminArgs),
 }
@@ -59,6 +61,29 @@ struct IssueKeyArgs {
     /// Whose key.
     #[arg(value_enum)]
     bearer: Bearer,
+}
+
+#[derive(Args)]
+struct RotateKeysArgs {
+    #[command(flatten)]
+    settings: SettingsArgs,
+    #[command(subcommand)]
+    rotation: RotationArgs,
+}
+
+#[derive(Subcommand)]
+enum RotationArgs {
+    /// Wraps every community's key with the master key in use; makes a new one first where it is master.key in the
+    /// data folder. Where the master key is given by settings, put the new one first there, then run this, then take the
+    /// old one away.
+    Master,
+    /// Gives one community and its residents new keys.
+    Community {
+        /// The community's id.
+        id: CommunityId,
+    },
+    /// Gives every community and its residents new keys.
+    Communities,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -88,6 +113,7 @@ async fn main() -> ExitCode {
         Command::Serve(args) => serve(args).await,
         Command::Migrate(args) => migrate(args).await,
         Command::IssueKey(args) => issue_key(args).await,
+        Command::RotateKeys(args) => rotate_keys(args).await,
         Command::Admin(args) => admin::run(args).await,
     };
     match outcome {
@@ -152,5 +178,17 @@ async fn issue_key(args: IssueKeyArgs) -> anyhow::Result<()> {
         Bearer::Worker => Principal::Worker,
     };
     println!("{}", gatepost_server::issue_key(&store, principal, SystemClock.now()).await?);
+    Ok(())
+}
+
+async fn rotate_keys(args: RotateKeysArgs) -> anyhow::Result<()> {
+    let config = settings(&args.settings)?;
+    let rotation = match args.rotation {
+        RotationArgs::Master => Rotation::Master,
+        RotationArgs::Community { id } => Rotation::Community(id),
+        RotationArgs::Communities => Rotation::Communities,
+    };
+    let now = SystemClock.now();
+    println!("{}", gatepost_server::rotate_keys(&config, &args.settings.data_dir, &rotation, now).await?);
     Ok(())
 }

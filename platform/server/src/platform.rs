@@ -17,7 +17,8 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::{
-    config::Config, metrics::Metrics, premises::Known, problem::Problem, timers::Timekeeping, vision::hub::Hub,
+    config::Config, metrics::Metrics, premises::Known, problem::Problem, timers::Timekeeping, vault::Vault,
+    vision::hub::Hub,
 };
 
 /// A handle on the server's parts; clones share them.
@@ -40,6 +41,8 @@ pub struct Parts {
     pub metrics: Metrics,
     /// Connected workers and the frames on their way.
     pub hub: Hub,
+    /// Enrolled faces.
+    pub vault: Vault,
     /// What the timers' loop knows of the index.
     pub timekeeping: Timekeeping,
     /// Woken when an event may have been appended, a notice written or a timer set.

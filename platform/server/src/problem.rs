@@ -4,6 +4,8 @@
 use gatepost_domain::{Refusal, policy::PolicyError, topology::TopologyError};
 use gatepost_storage::StoreError;
 
+use crate::vault::VaultError;
+
 /// Why a call failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Problem {
@@ -64,6 +66,9 @@ pub enum Problem {
         /// The worker's.
         offered: String,
     },
+    /// Faces cannot be sealed or opened.
+    #[error("the keys of the enrolled faces cannot be used: see the server's log, and check [keys]")]
+    Vault(VaultError),
     /// The server is about to go away.
     #[error("the server is going away: connect again and send what was not answered")]
     Draining,
@@ -148,6 +153,16 @@ impl std::fmt::Display for Taken {
             Taken::Courier => "the courier id",
             Taken::PersonReference => "the person reference",
         })
+    }
+}
+
+impl From<VaultError> for Problem {
+    fn from(error: VaultError) -> Self {
+        match error {
+            // A lost race is taken again, whoever lost it.
+            VaultError::Store(error) => Problem::Store(error),
+            other => Problem::Vault(other),
+        }
     }
 }
 

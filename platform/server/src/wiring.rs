@@ -16,6 +16,7 @@ use crate::{
     platform::{Parts, Platform, Wakes},
     premises::Known,
     timers::Timekeeping,
+    vault::{Masters, Vault, VaultError},
     vision::hub::Hub,
 };
 
@@ -27,6 +28,17 @@ pub async fn store(config: &Config, data_dir: &Path) -> anyhow::Result<Store> {
         .context("the database cannot be opened: check database.url")?;
     store.migrate().await.context("the database's schema cannot be brought up to date")?;
     Ok(store)
+}
+
+/// Where enrolled faces are kept. A master key that cannot be used is told and stops nothing else.
+pub async fn vault(config: &Config, data_dir: &Path, store: &Store) -> anyhow::Result<Vault> {
+    let vault = Vault::new(Masters::new(&config.keys, data_dir));
+    match vault.open(&store.read().await?).await {
+        Err(VaultError::Store(error)) => return Err(error.into()),
+        Err(error) => tracing::error!(%error, "no face can be enrolled or found until the master key is mended"),
+        Ok(()) => {}
+    }
+    Ok(vault)
 }
 
 /// Puts the parts together.
@@ -47,6 +59,7 @@ pub async fn platform(config: Config, data_dir: &Path, clock: SharedClock) -> an
             Arc::new(RedisTimers::new(options).context("check [timers]")?)
         }
     };
+    let vault = vault(&config, data_dir, &store).await?;
     let frame_age_max = SignedDuration::try_from(config.vision.frame_age_max)?;
     Ok(Platform::new(Parts {
         store,
@@ -56,6 +69,7 @@ pub async fn platform(config: Config, data_dir: &Path, clock: SharedClock) -> an
         metrics: Metrics::default(),
         hub: Hub::new(frame_age_max),
         timekeeping: Timekeeping::default(),
+        vault,
         wakes: Wakes::default(),
         config,
     }))

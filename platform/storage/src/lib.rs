@@ -14,7 +14,8 @@ pub use self::{
     embedded_timers::EmbeddedTimers,
     error::StoreError,
     record::{
-        Answered, Channel, Courier, Delivery, EventCursor, Hold, Key, NoticeRecord, PolicyKey, StoredEvent, Template,
+        Answered, Channel, CommunityKey, Courier, Delivery, EventCursor, Hold, Key, NoticeRecord, PolicyKey,
+        ResidentKey, SearchableFace, StoredEvent, Template,
     },
     redis::{RedisOptions, RedisTimers},
     sql::{Store, Tx},

@@ -162,7 +162,7 @@ pub struct Template {
     pub resident: ResidentId,
     /// The model that made the vector; vectors of two models do not compare.
     pub model: String,
-    /// The sealed vector. The store never looks inside.
+    /// The vector, sealed with the resident's key. The store never looks inside.
     pub embedding: Vec<u8>,
     /// When.
     pub enrolled_at: Timestamp,
@@ -172,4 +172,55 @@ impl fmt::Debug for Template {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Template({})", self.id)
     }
+}
+
+/// A community's key, wrapped by the master key. Prints no key.
+#[derive(Clone, PartialEq, Eq)]
+pub struct CommunityKey {
+    /// Whose.
+    pub community: CommunityId,
+    /// From 1; the highest is in use, older ones until no resident's key is wrapped by them.
+    pub generation: i64,
+    /// Which master key wrapped it.
+    pub master: String,
+    /// The wrapped key. The store never looks inside.
+    pub wrapped: Vec<u8>,
+    /// When it was made.
+    pub created_at: Timestamp,
+}
+
+impl fmt::Debug for CommunityKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "CommunityKey({}, {})", self.community, self.generation)
+    }
+}
+
+/// A resident's key, wrapped by the community's. Prints no key.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ResidentKey {
+    /// Whose.
+    pub resident: ResidentId,
+    /// In which community.
+    pub community: CommunityId,
+    /// Which of the community's keys wrapped it. The resident's templates are turned by the same one.
+    pub generation: i64,
+    /// The wrapped key. The store never looks inside.
+    pub wrapped: Vec<u8>,
+}
+
+impl fmt::Debug for ResidentKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ResidentKey({})", self.resident)
+    }
+}
+
+/// One face that may be searched for, without the face.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SearchableFace {
+    /// Which template.
+    pub template: TemplateId,
+    /// Whose.
+    pub resident: ResidentId,
+    /// Which generation of keys it is sealed under.
+    pub generation: i64,
 }

@@ -12,7 +12,7 @@ use gatepost_domain::{
     resident::Resident,
     topology::{Building, Compartment, Gate, Locker, Size, Topology, Walkway},
 };
-use gatepost_storage::{Channel, Courier, Delivery, NoticeRecord, Store, Template};
+use gatepost_storage::{Channel, CommunityKey, Courier, Delivery, NoticeRecord, ResidentKey, Store, Template};
 use jiff::{SignedDuration, tz::TimeZone};
 use uuid::Uuid;
 
@@ -175,6 +175,25 @@ pub fn template(number: u128, resident: u128) -> Template {
         model: "sface-2021dec".to_owned(),
         embedding: vec![0, 159, 146, 150, 255],
         enrolled_at: t(0),
+    }
+}
+
+pub fn community_key(name: &str, generation: i64) -> CommunityKey {
+    CommunityKey {
+        community: id(name),
+        generation,
+        master: "0123456789abcdef".to_owned(),
+        wrapped: vec![0, 171, generation as u8],
+        created_at: t(generation),
+    }
+}
+
+pub fn resident_key(resident: u128, generation: i64) -> ResidentKey {
+    ResidentKey {
+        resident: resident_id(resident),
+        community: id("lotus"),
+        generation,
+        wrapped: vec![0, 171, resident as u8],
     }
 }
 

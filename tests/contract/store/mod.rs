@@ -9,6 +9,7 @@ mod notices;
 mod parcels;
 mod requests;
 mod residents;
+mod template_keys;
 
 use gatepost_storage::Store;
 use gatepost_tests::services;
@@ -72,6 +73,7 @@ promises! {
     residents:
         residents_are_kept_with_what_they_agreed_to, labels_find_their_candidates, pickups_are_counted_once,
         only_who_agreed_and_is_due_is_searched, a_deleted_resident_leaves_nothing, nothing_personal_is_printed;
+    template_keys: keys_move_to_the_next_generation, a_key_is_kept_once_and_only_under_its_community;
     notices: two_workers_never_share_a_notice, a_notice_is_tried_until_it_is_done;
     requests: an_answer_is_given_again_until_forgotten, a_request_is_answered_once;
 }

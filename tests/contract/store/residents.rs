@@ -8,7 +8,7 @@ use gatepost_domain::{
     recipient::{Addressee, Label},
     resident::Resident,
 };
-use gatepost_storage::{Answered, Key, StoreError};
+use gatepost_storage::{Answered, Key, SearchableFace, StoreError};
 use jiff::SignedDuration;
 use uuid::Uuid;
 
@@ -103,7 +103,9 @@ pub async fn pickups_are_counted_once(bench: Bench) {
 pub async fn only_who_agreed_and_is_due_is_searched(bench: Bench) {
     settle(&bench.store, 6).await;
     let tx = bench.store.write().await.unwrap();
+    tx.insert_community_key(&community_key("lotus", 1)).await.unwrap();
     for number in 1..=6 {
+        tx.insert_resident_key(&resident_key(number, 1)).await.unwrap();
         tx.insert_template(&template(number, number)).await.unwrap();
         if number != 2 {
             tx.grant_consent(resident_id(number), Purpose::GateRecognition, "v1", t(0)).await.unwrap();
@@ -120,11 +122,19 @@ pub async fn only_who_agreed_and_is_due_is_searched(bench: Bench) {
     let fresh = Stay { remind_from: t(60) + SignedDuration::from_millis(1), ..stay("A5") };
     tx.insert_parcel(&parcel_for(5, 5, State::Waiting { stay: fresh, plan: ReminderPlan::AtT1 }), t(2)).await.unwrap();
 
-    let before = tx.searchable_templates(&id("lotus"), t(60) - SignedDuration::from_millis(1)).await.unwrap();
+    let before = tx.searchable_faces(&id("lotus"), t(60) - SignedDuration::from_millis(1)).await.unwrap();
     assert_eq!(before, []);
-    let found = tx.searchable_templates(&id("lotus"), t(60)).await.unwrap();
-    assert_eq!(found, [template(1, 1), template(11, 1)]);
-    assert_eq!(tx.searchable_templates(&id("elsewhere"), t(60)).await.unwrap(), []);
+    let found = tx.searchable_faces(&id("lotus"), t(60)).await.unwrap();
+    let face = |number| SearchableFace { template: template(number, 1).id, resident: resident_id(1), generation: 1 };
+    assert_eq!(found, [face(1), face(11)]);
+    let sealed = tx.sealed_faces(&found).await.unwrap();
+    assert_eq!(sealed, [1, 11].map(|number| (template(number, 1), resident_key(1, 1))));
+    assert_eq!(tx.searchable_faces(&id("elsewhere"), t(60)).await.unwrap(), []);
+    // Without the key nobody could open them.
+    tx.delete_templates(resident_id(1)).await.unwrap();
+    tx.insert_template(&template(1, 1)).await.unwrap();
+    assert_eq!(tx.searchable_faces(&id("lotus"), t(60)).await.unwrap(), []);
+    assert_eq!(tx.sealed_faces(&found).await.unwrap(), []);
 }
 
 pub async fn a_deleted_resident_leaves_nothing(bench: Bench) {
@@ -133,6 +143,8 @@ pub async fn a_deleted_resident_leaves_nothing(bench: Bench) {
     for purpose in Purpose::ALL {
         tx.grant_consent(resident_id(1), purpose, "v1", t(0)).await.unwrap();
     }
+    tx.insert_community_key(&community_key("lotus", 1)).await.unwrap();
+    tx.insert_resident_key(&resident_key(1, 1)).await.unwrap();
     tx.insert_template(&template(1, 1)).await.unwrap();
     tx.record_pickup(resident_id(1), t(0)).await.unwrap();
     let waits = tx.insert_parcel(&parcel_for(1, 1, waiting("A1")), t(0)).await.unwrap();
@@ -159,6 +171,7 @@ pub async fn a_deleted_resident_leaves_nothing(bench: Bench) {
     assert_eq!(tx.pickups(resident_id(1), 10).await.unwrap(), []);
     assert_eq!(tx.notices_of(resident_id(1), 10).await.unwrap(), []);
     assert_eq!(tx.delete_templates(resident_id(1)).await, Ok(0));
+    assert_eq!(tx.resident_key(resident_id(1)).await.unwrap(), None);
     assert_eq!(tx.next_notice_at().await.unwrap(), None);
     let nobody = Addressee::Unresolved(Label::default());
     let unresolved = State::Announced { placement: Placement::Unresolved };

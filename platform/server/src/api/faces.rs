@@ -2,10 +2,10 @@
 
 use std::ops::ControlFlow;
 
-use gatepost_domain::{consent::Purpose, id::TemplateId, principal::Principal};
+use gatepost_domain::{consent::Purpose, id::TemplateId, principal::Principal, resident::Resident};
 use gatepost_matching::{Embedding, ModelId};
 use gatepost_proto::v1;
-use gatepost_storage::{Template, Tx};
+use gatepost_storage::Tx;
 
 use super::{
     convert::residents as wire,
@@ -50,14 +50,14 @@ impl Residents {
     }
 
     async fn look(&self, request: &v1::EnrolFaceRequest) -> Result<Found, Problem> {
-        let Analysis { model, result, .. } =
+        let Analysis { model, mut result, .. } =
             self.0.hub.analyse(request.photograph.clone(), self.0.now()).await.map_err(|refusal| match refusal {
                 Refusal::NotAJpeg => PhotographProblem::NotAJpeg.into(),
                 Refusal::TooLarge => PhotographProblem::TooLarge.into(),
                 Refusal::NoVisionWorker | Refusal::Overload => Problem::NoVisionWorker,
                 Refusal::Failed => Problem::Bug("the vision worker failed on a photograph"),
             })?;
-        let face = match &result.faces[..] {
+        let face = match &mut result.faces[..] {
             [] => return Err(PhotographProblem::NoFace.into()),
             [face] => face,
             [..] => return Err(PhotographProblem::SeveralFaces.into()),
@@ -66,7 +66,8 @@ impl Residents {
         if face_width < FACE_MIN_WIDTH {
             return Err(PhotographProblem::TooSmall.into());
         }
-        let embedding = Embedding::new(&model, face.embedding.clone())
+        // Taken and not copied: its memory is cleared with the embedding.
+        let embedding = Embedding::new(&model, std::mem::take(&mut face.embedding))
             .map_err(|_| Problem::Bug("the vision worker sent an unusable embedding"))?;
         Ok(Found { model, embedding, score: face.score, face_width })
     }
@@ -82,19 +83,14 @@ impl Residents {
             ControlFlow::Continue(mutation) => mutation,
         };
         let Mutation { tx, now, .. } = &mutation;
-        let id = check(tx, &request.resident_id).await?;
+        let whose = check(tx, &request.resident_id).await?;
         if let Some(enrolled) = tx.enrolled_model().await?
             && enrolled != found.model.as_str()
         {
             return Err(Problem::ModelMismatch { enrolled, offered: found.model.as_str().to_owned() });
         }
-        let template = Template {
-            id: TemplateId(self.0.new_id()),
-            resident: id,
-            model: found.model.as_str().to_owned(),
-            embedding: found.embedding.to_bytes().to_vec(),
-            enrolled_at: *now,
-        };
+        let id = TemplateId(self.0.new_id());
+        let template = self.0.vault.seal(tx, &whose, id, &found.embedding, *now).await?;
         tx.insert_template(&template).await?;
         let after = resident(tx, &request.resident_id).await?;
         let answer = v1::EnrolFaceResponse {
@@ -123,7 +119,7 @@ impl Residents {
 }
 
 /// Whether this resident may have another face enrolled.
-async fn check(tx: &Tx, id: &str) -> Result<gatepost_domain::id::ResidentId, Problem> {
+async fn check(tx: &Tx, id: &str) -> Result<Resident, Problem> {
     let resident = resident(tx, id).await?;
     if !resident.agrees_to(Purpose::GateRecognition) {
         return Err(PhotographProblem::NoConsent.into());
@@ -131,5 +127,5 @@ async fn check(tx: &Tx, id: &str) -> Result<gatepost_domain::id::ResidentId, Pro
     if resident.faces >= FACES_MAX {
         return Err(PhotographProblem::Full.into());
     }
-    Ok(resident.id)
+    Ok(resident)
 }

@@ -43,6 +43,10 @@ pub fn status(problem: Problem) -> Status {
             told(code, reason, text)
         }
         Problem::NoVisionWorker => told(Code::Unavailable, "NO_VISION_WORKER", text),
+        Problem::Vault(error) => {
+            tracing::error!(%error, "enrolled faces cannot be sealed or opened");
+            told(Code::FailedPrecondition, "FACE_KEYS_UNUSABLE", text)
+        }
         Problem::Draining => told(Code::Unavailable, "DRAINING", text),
         Problem::ModelMismatch { .. } => told(Code::FailedPrecondition, "MODEL_MISMATCH", text),
         Problem::Unauthenticated(_) => told(Code::Unauthenticated, "UNAUTHENTICATED", text),

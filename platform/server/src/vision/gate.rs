@@ -6,13 +6,13 @@ use gatepost_domain::{
     id::{CommunityId, GateId, ResidentId},
     sighting::Sighting,
 };
-use gatepost_matching::{BoundingBox, Embedding, Gallery, MatchPolicy, ModelId, ObservedFace, Tracker, Verdict};
+use gatepost_matching::{BoundingBox, Embedding, MatchPolicy, ModelId, ObservedFace, Tracker, Verdict};
 use gatepost_proto::vision as wire;
 use gatepost_storage::{Channel, Delivery, Tx};
 use opentelemetry::KeyValue;
 
 use super::hub::{Analysis, Passage};
-use crate::{notification::wording, platform::Platform, problem::Problem};
+use crate::{notification::wording, platform::Platform, problem::Problem, vault::Searchable};
 
 /// One camera's passers-by. Dropped with the camera's stream, and with it every unmatched face.
 pub struct Gate {
@@ -50,16 +50,18 @@ impl Gate {
         captured_at: Timestamp,
     ) -> Result<Vec<Showing>, Problem> {
         let Analysis { model, result, passage } = analysis;
-        let gallery = self.gallery(platform, &model).await?;
-        let faces = observed(&model, result.faces);
-        let verdicts = match self.tracker.observe(captured_at, faces, &gallery, &self.policy) {
+        let searchable = {
+            let tx = platform.store.read().await?;
+            platform.vault.searchable(&tx, &self.community, &model, platform.now()).await?
+        };
+        let faces = observed(&model, result.faces, &searchable);
+        let verdicts = match self.tracker.observe(captured_at, faces, searchable.gallery(), &self.policy) {
             Ok(verdicts) => verdicts,
             Err(error) => {
                 tracing::error!(gate.id = %self.gate, %error, "faces cannot be compared with the gallery");
                 return Ok(Vec::new());
             }
         };
-        drop(gallery);
         let mut showings = Vec::new();
         for track in verdicts {
             platform.metrics.verdicts.add(1, &[KeyValue::new("verdict", name(&track.verdict))]);
@@ -78,24 +80,6 @@ impl Gate {
 
     fn sighting(&self, resident: ResidentId, seen_at: Timestamp, similarity: Option<f32>) -> Sighting {
         Sighting { community: self.community.clone(), gate: self.gate.clone(), resident, seen_at, similarity }
-    }
-
-    /// Consenting residents of this community with a parcel due for a reminder, and nobody else. Read anew for every
-    /// frame with faces, so that a withdrawn consent holds at once.
-    async fn gallery(&self, platform: &Platform, model: &ModelId) -> Result<Gallery, Problem> {
-        let tx = platform.store.read().await?;
-        let templates = tx.searchable_templates(&self.community, platform.now()).await?;
-        let mut gallery = Gallery::new(model.clone());
-        for template in templates {
-            let made_by = if template.model == model.as_str() { model.clone() } else { ModelId::new(template.model) };
-            let added = Embedding::from_bytes(&made_by, &template.embedding)
-                .map_err(gatepost_matching::gallery::GalleryError::from)
-                .and_then(|embedding| gallery.add(template.resident, &embedding));
-            if let Err(error) = added {
-                tracing::warn!(template.id = %template.id, %error, "template left out of the search");
-            }
-        }
-        Ok(gallery)
     }
 }
 
@@ -146,13 +130,13 @@ impl Showing {
 }
 
 /// Faces whose vectors or bounds are unusable are left out: a broken worker must not make anybody known.
-fn observed(model: &ModelId, faces: Vec<wire::Face>) -> Vec<ObservedFace> {
+fn observed(model: &ModelId, faces: Vec<wire::Face>, searchable: &Searchable) -> Vec<ObservedFace> {
     faces
         .into_iter()
         .filter_map(|face| {
             let bounds = face.r#box?;
             let bounds = BoundingBox { x: bounds.x, y: bounds.y, width: bounds.width, height: bounds.height };
-            let embedding = Embedding::new(model, face.embedding).ok()?;
+            let embedding = searchable.turn(Embedding::new(model, face.embedding).ok()?).ok()?;
             Some(ObservedFace { bounds, quality: face.quality, score: face.score, embedding })
         })
         .collect()

@@ -112,6 +112,24 @@ table!(template, "template", {
     enrolled_at: i64,
 });
 
+table!(community_key, "community_key", {
+    #[sea_orm(primary_key, auto_increment = false)]
+    community: String,
+    #[sea_orm(primary_key, auto_increment = false)]
+    generation: i64,
+    master: String,
+    wrapped: Vec<u8>,
+    created_at: i64,
+});
+
+table!(resident_key, "resident_key", {
+    #[sea_orm(primary_key, auto_increment = false)]
+    resident: Uuid,
+    community: String,
+    generation: i64,
+    wrapped: Vec<u8>,
+});
+
 table!(parcel, "parcel", {
     #[sea_orm(primary_key, auto_increment = false)]
     id: Uuid,

@@ -16,6 +16,7 @@ mod policies;
 mod requests;
 mod residents;
 mod store;
+mod template_keys;
 mod templates;
 mod word;
 

@@ -1,20 +1,31 @@
 //! Enrolled faces: sealed vectors, and who of them may be searched.
 
+use std::collections::HashMap;
+
 use gatepost_domain::{
     Timestamp,
     consent::Purpose,
     id::{CommunityId, ResidentId, TemplateId},
     parcel::StateName,
 };
-use sea_orm::{ColumnTrait, EntityTrait, IntoActiveModel, Order, QueryFilter, QueryOrder, QuerySelect};
+use sea_orm::{ColumnTrait, ConnectionTrait as _, EntityTrait, IntoActiveModel, Order, QueryFilter, QueryOrder, QuerySelect};
+
+use uuid::Uuid;
 
 use super::{
-    entity::template::{Column, Entity, Model},
+    entity::{
+        resident_key,
+        template::{Column, Entity, Model},
+    },
     failure::failure,
     store::Tx,
+    template_keys::resident_key_from_row,
     word::{Word, from_millis, to_millis},
 };
-use crate::{StoreError, Template};
+use crate::{ResidentKey, SearchableFace, StoreError, Template};
+
+/// Faces read at once: both databases take more values than that in a statement.
+const SEALED_A_QUERY: usize = 500;
 
 impl Tx {
     /// Keeps an enrolled face.
@@ -30,8 +41,10 @@ impl Tx {
         Ok(())
     }
 
-    /// Deletes a resident's faces and says how many there were.
+    /// Deletes a resident's faces with the key they are sealed with, which makes every copy of them unreadable, and
+    /// says how many there were.
     pub async fn delete_templates(&self, resident: ResidentId) -> Result<u64, StoreError> {
+        self.execute("DELETE FROM resident_key WHERE resident = $1", vec![resident.0.into()]).await?;
         let deleted = Entity::delete_many()
             .filter(Column::Resident.eq(resident.0))
             .exec(&self.transaction)
@@ -53,15 +66,35 @@ impl Tx {
             .map_err(failure)
     }
 
+    /// A resident's faces, the oldest first.
+    pub async fn templates_of(&self, resident: ResidentId) -> Result<Vec<Template>, StoreError> {
+        let rows = Entity::find()
+            .filter(Column::Resident.eq(resident.0))
+            .order_by(Column::EnrolledAt, Order::Asc)
+            .order_by(Column::Id, Order::Asc)
+            .all(&self.transaction)
+            .await
+            .map_err(failure)?;
+        rows.into_iter().map(from_row).collect()
+    }
+
+    /// Replaces the sealed vector of a face; [`StoreError::NotFound`] when it is gone.
+    pub async fn reseal_template(&self, template: TemplateId, embedding: &[u8]) -> Result<(), StoreError> {
+        let sql = "UPDATE template SET embedding = $1 WHERE id = $2";
+        let touched = self.execute(sql, vec![embedding.to_vec().into(), template.0.into()]).await?;
+        if touched == 0 { Err(StoreError::NotFound) } else { Ok(()) }
+    }
+
     /// The faces that a gate of the community may be searched for at `now`: of residents who agree to it and have a
-    /// parcel that has waited T1. Nobody else is ever compared.
-    pub async fn searchable_templates(
+    /// parcel that has waited T1. Nobody else is ever compared. Ordered by resident and template.
+    pub async fn searchable_faces(
         &self,
         community: &CommunityId,
         now: Timestamp,
-    ) -> Result<Vec<Template>, StoreError> {
-        let sql = "SELECT template.* FROM template
+    ) -> Result<Vec<SearchableFace>, StoreError> {
+        let sql = "SELECT template.id, template.resident, resident_key.generation FROM template
             JOIN resident ON resident.id = template.resident
+            JOIN resident_key ON resident_key.resident = resident.id AND resident_key.community = $2
             JOIN consent_in_force ON consent_in_force.resident = resident.id AND consent_in_force.purpose = $1
             WHERE resident.community = $2 AND EXISTS (
                 SELECT 1 FROM parcel WHERE parcel.resident = resident.id AND parcel.community = $2
@@ -73,9 +106,42 @@ impl Tx {
             StateName::Waiting.word().into(),
             to_millis(now).into(),
         ];
-        let rows =
-            Entity::find().from_raw_sql(self.statement(sql, values)).all(&self.transaction).await.map_err(failure)?;
-        rows.into_iter().map(from_row).collect()
+        let rows = self.transaction.query_all_raw(self.statement(sql, values)).await.map_err(failure)?;
+        let face = |row: &sea_orm::QueryResult| -> Result<SearchableFace, sea_orm::DbErr> {
+            Ok(SearchableFace {
+                template: TemplateId(row.try_get_by_index(0)?),
+                resident: ResidentId(row.try_get_by_index(1)?),
+                generation: row.try_get_by_index(2)?,
+            })
+        };
+        rows.iter().map(|row| face(row).map_err(failure)).collect()
+    }
+
+    /// Faces with the keys they are sealed with, in the order of resident and template; those deleted since are
+    /// missing.
+    pub async fn sealed_faces(&self, faces: &[SearchableFace]) -> Result<Vec<(Template, ResidentKey)>, StoreError> {
+        let mut sealed = Vec::with_capacity(faces.len());
+        for page in faces.chunks(SEALED_A_QUERY) {
+            let templates = Entity::find()
+                .filter(Column::Id.is_in(page.iter().map(|face| face.template.0)))
+                .order_by(Column::Resident, Order::Asc)
+                .order_by(Column::Id, Order::Asc)
+                .all(&self.transaction)
+                .await
+                .map_err(failure)?;
+            let keys = resident_key::Entity::find()
+                .filter(resident_key::Column::Resident.is_in(templates.iter().map(|row| row.resident)))
+                .all(&self.transaction)
+                .await
+                .map_err(failure)?;
+            let keys: HashMap<Uuid, resident_key::Model> = keys.into_iter().map(|key| (key.resident, key)).collect();
+            for row in templates {
+                if let Some(key) = keys.get(&row.resident) {
+                    sealed.push((from_row(row)?, resident_key_from_row(key.clone())?));
+                }
+            }
+        }
+        Ok(sealed)
     }
 }
 
