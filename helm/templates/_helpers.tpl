@@ -99,6 +99,9 @@ topologySpreadConstraints:
 {{- if not .Values.database.existingSecret -}}
 {{- fail (printf "database.existingSecret is empty: name a Secret whose key %s holds the PostgreSQL address" .Values.database.key) -}}
 {{- end -}}
+{{- if not .Values.faces.existingSecret -}}
+{{- fail (printf "faces.existingSecret is empty: name a Secret whose key %s holds the master key of the enrolled faces" .Values.faces.key) -}}
+{{- end -}}
 {{- if and (ne .Values.timers.kind "embedded") (not .Values.timers.existingSecret) -}}
 {{- fail (printf "timers.existingSecret is empty: name a Secret whose key %s lists the Redis addresses, or set timers.kind to embedded" .Values.timers.key) -}}
 {{- end -}}
@@ -112,7 +115,7 @@ topologySpreadConstraints:
 {{- fail "tls.existingSecret and tls.insecure contradict each other: leave one out" -}}
 {{- end -}}
 {{- range $name, $value := .Values.platform.settings -}}
-{{- if or (regexMatch "^GATEPOST_(DATABASE__URL|TIMERS__REDIS_URLS|TIMERS__KIND|WEBHOOK__|SMTP__|LISTEN__|TLS__|TELEMETRY__)" $name) -}}
+{{- if or (regexMatch "^GATEPOST_(DATABASE__URL|TIMERS__REDIS_URLS|TIMERS__KIND|WEBHOOK__|SMTP__|LISTEN__|TLS__|KEYS__|TELEMETRY__)" $name) -}}
 {{- fail (printf "platform.settings.%s has a value of its own in this chart, or belongs into a Secret" $name) -}}
 {{- end -}}
 {{- end -}}

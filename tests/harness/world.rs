@@ -8,7 +8,7 @@ use std::{
     collections::HashMap,
     future::Future,
     path::Path,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -87,15 +87,15 @@ pub struct World {
     running: Mutex<Option<Running>>,
     store: OnceCell<Store>,
     config: Config,
-    data_dir: TempDir,
-    _redis: Option<Redis>,
+    data_dir: Arc<TempDir>,
+    _redis: Option<Arc<Redis>>,
     clock: ManualClock,
     line: Line,
     pub(crate) people: Mutex<People>,
 }
 
 /// Who was made so far.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct People {
     /// Ids of residents by name.
     pub residents: HashMap<String, String>,
@@ -140,13 +140,13 @@ impl WorldBuilder {
             // The world's clock, not the server's.
             config.timers.server_time = false;
             config.timers.redis_urls = vec![server.url().to_owned().into()];
-            redis = Some(server);
+            redis = Some(Arc::new(server));
         }
         let world = World {
             running: Mutex::new(None),
             store: OnceCell::new(),
             config,
-            data_dir: tempfile::tempdir().expect("a temporary folder"),
+            data_dir: Arc::new(tempfile::tempdir().expect("a temporary folder")),
             _redis: redis,
             clock: ManualClock::new(start),
             line: Line::default(),
@@ -178,6 +178,23 @@ impl World {
         // The index has to find every deadline by itself; tests of the sweep set this back.
         config.timers.sweep_every = Duration::from_secs(3600 * 24 * 365);
         WorldBuilder { config, stack: Stack::Embedded, bare: false, start: START.parse().expect("a timestamp") }
+    }
+
+    /// Another platform on the same servers, for the same people.
+    pub async fn replica(&self) -> World {
+        assert!(self._redis.is_some(), "replicas share servers");
+        let replica = World {
+            running: Mutex::new(None),
+            store: OnceCell::new(),
+            config: self.config.clone(),
+            data_dir: self.data_dir.clone(),
+            _redis: self._redis.clone(),
+            clock: self.clock.clone(),
+            line: Line::default(),
+            people: Mutex::new(self.people().clone()),
+        };
+        replica.start().await;
+        replica
     }
 
     /// Starts the platform, in the beginning or after it ended.
@@ -253,7 +270,7 @@ impl World {
 
     /// Redis, if the world stands on it.
     pub fn redis(&self) -> Option<&Redis> {
-        self._redis.as_ref()
+        self._redis.as_deref()
     }
 
     /// The address of the platform, as others write it.

@@ -29,6 +29,7 @@ MISTAKES = [
     ("a setting outside its section", "platform.settings", {"DATABASE": "x"}, "DATABASE"),
     ("no image", "platform.image.repository", "", "platform.image.repository is empty"),
     ("no database", "database.existingSecret", "", "database.existingSecret is empty: name a Secret"),
+    ("no master key", "faces.existingSecret", "", "faces.existingSecret is empty: name a Secret"),
     ("no Redis", "timers.existingSecret", "", "timers.existingSecret is empty: name a Secret"),
     ("no TLS and no word about it", "tls.existingSecret", "", "tls.existingSecret is empty: name a Secret"),
     ("TLS that the workers cannot verify", "tls.caKey", "", "tls.caKey is empty: name the key"),

@@ -3,7 +3,7 @@
 use gatepost_proto::v1::{ConsentPurpose, EventKind, ParcelState};
 use gatepost_tests::{
     clients::{Label, Seen, scripted_frames},
-    world::{NORTH_GATE, World, hours, minutes},
+    world::{NORTH_GATE, Stack, World, hours, minutes},
 };
 use tonic::Code;
 
@@ -33,6 +33,34 @@ async fn a_withdrawal_stops_matching_at_once(world: World) {
     assert_eq!(chen.on_record().await.unwrap().faces, 0, "a new consent brings back no face");
     world.let_pass(minutes(1)).await;
     assert_eq!(camera.sees(&scripted_frames("face 陈伟", 12)).await, Seen::default());
+}
+
+/// Each platform asks the database at every frame, so an enrolment counts and a withdrawal holds at the next one, on
+/// whichever platform it was recorded.
+#[tokio::test]
+async fn enrolments_and_withdrawals_hold_on_every_replica_at_the_next_frame() {
+    let world = World::on(Stack::Servers).await;
+    let replica = world.replica().await;
+    let (_worker, _other_worker) = (world.scripted_worker().await, replica.scripted_worker().await);
+    let courier = world.courier("swift-express").await;
+    let (chen, liu) = (world.resident("陈伟"), world.resident("刘洋"));
+    for resident in [&chen, &liu] {
+        courier.bring(&Label::to(resident)).await;
+    }
+    world.let_pass(hours(24)).await;
+    let mut camera = replica.camera(NORTH_GATE).await;
+    // The other worker meets them in the same order, which makes their faces the same.
+    assert_eq!(camera.sees(&scripted_frames("face 陈伟 + face 刘洋", 1)).await, Seen::default());
+    for resident in [&chen, &liu] {
+        resident.agree_and_enrol(format!("face {}", resident.name)).await;
+    }
+    world.let_pass(minutes(1)).await;
+    assert_eq!(camera.sees(&scripted_frames("face 刘洋", 2)).await.displays.len(), 1, "enrolled elsewhere, found here");
+    // In the middle of a passage: the second frame would be enough.
+    assert_eq!(camera.sees(&scripted_frames("face 陈伟", 1)).await, Seen::default());
+    chen.withdraw(ConsentPurpose::GateRecognition).await;
+    assert_eq!(camera.sees(&scripted_frames("face 陈伟", 12)).await, Seen::default());
+    assert!(camera.report_person(&chen.person_reference).await.unwrap().display.is_none());
 }
 
 #[tokio::test]

@@ -40,6 +40,7 @@ mod requests;
 mod sealed;
 mod story;
 mod telemetry;
+mod trusted;
 mod usual_hour;
 mod webhooks;
 mod workers;

@@ -153,6 +153,10 @@ pub struct EvaluateArguments {
     /// A folder for the DET curve and the histogram of similarities, as SVG files.
     #[arg(long)]
     svg: Option<PathBuf>,
+    /// Where to write how similar different people are, as JSON: what `gatepost admin recognition set --calibration`
+    /// chooses a community's threshold from.
+    #[arg(long)]
+    calibration: Option<PathBuf>,
     /// Photographs, as FOLDER/NAME/NAME_0001.jpg.
     folder: PathBuf,
 }
@@ -166,6 +170,7 @@ pub fn evaluate(arguments: EvaluateArguments) -> anyhow::Result<()> {
         device: arguments.device.open()?,
         threads: arguments.threads,
         svg: arguments.svg,
+        calibration: arguments.calibration,
     })?;
     let mut json = serde_json::to_vec_pretty(&report)?;
     json.push(b'\n');

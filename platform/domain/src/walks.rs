@@ -1,16 +1,20 @@
-//! Who walks how far: the shortest ways from a home to every locker.
+//! Who walks how far: the shortest ways from a home to every locker, and from gate to gate.
 
 use std::collections::HashMap;
 
 use petgraph::{algo::dijkstra, graph::NodeIndex, graph::UnGraph};
 
-use crate::{id::BuildingId, topology::Topology};
+use crate::{
+    id::{BuildingId, GateId},
+    topology::Topology,
+};
 
 /// The walkways of one topology as a graph, made once and asked often.
 #[derive(Debug)]
 pub struct Walks {
     graph: UnGraph<(), Way>,
     buildings: HashMap<BuildingId, NodeIndex>,
+    gates: HashMap<GateId, NodeIndex>,
     /// In the order of the topology.
     lockers: Vec<NodeIndex>,
     /// The places of the lockers in the order of their ids.
@@ -65,10 +69,11 @@ impl Walks {
         }
         let buildings =
             topology.buildings.iter().map(|building| (building.id.clone(), nodes[building.id.as_str()])).collect();
+        let gates = topology.gates.iter().map(|gate| (gate.id.clone(), nodes[gate.id.as_str()])).collect();
         let lockers = topology.lockers.iter().map(|locker| nodes[locker.id.as_str()]).collect();
         let mut by_id: Vec<usize> = (0..topology.lockers.len()).collect();
         by_id.sort_by_key(|nth| &topology.lockers[*nth].id);
-        Self { graph, buildings, lockers, by_id }
+        Self { graph, buildings, gates, lockers, by_id }
     }
 
     /// The walk to every locker (Dijkstra over walkways), the nearest first, equally far ones by id, and last those
@@ -88,6 +93,12 @@ impl Walks {
             far(a).total_cmp(&far(b))
         });
         walks
+    }
+
+    /// Metres along the shortest way between two gates; none where no way joins them.
+    pub fn between_gates(&self, from: &GateId, to: &GateId) -> Option<f64> {
+        let (from, to) = (*self.gates.get(from)?, *self.gates.get(to)?);
+        dijkstra(&self.graph, from, Some(to), |edge| edge.weight().metres).get(&to).copied()
     }
 
     /// Metres to each locker in the order of the topology.

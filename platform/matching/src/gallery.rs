@@ -1,7 +1,7 @@
 //! The templates that may be searched now. Who belongs into it (consent, a parcel due for a reminder, this
 //! community) is decided by whoever fills it; nobody else can be found.
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 use gatepost_domain::id::ResidentId;
 
@@ -21,6 +21,7 @@ pub struct Gallery {
     rows: Option<Rows>,
     owners: Vec<ResidentId>,
     capacity: usize,
+    mistaken: BTreeMap<ResidentId, f32>,
 }
 
 impl fmt::Debug for Gallery {
@@ -61,7 +62,8 @@ impl Gallery {
     /// An empty gallery with room for `templates`.
     pub fn with_capacity(model: ModelId, templates: usize) -> Self {
         let capacity = templates.min(Self::TEMPLATES_MAX);
-        Gallery { model, rows: None, owners: Vec::with_capacity(capacity), capacity }
+        let owners = Vec::with_capacity(capacity);
+        Gallery { model, rows: None, owners, capacity, mistaken: BTreeMap::new() }
     }
 
     /// Which model made the templates.
@@ -114,6 +116,17 @@ impl Gallery {
         if self.is_empty() {
             self.rows = None;
         }
+    }
+
+    /// Says that a face of this similarity was taken for the resident and was somebody else's.
+    pub fn set_mistaken_at(&mut self, resident: ResidentId, similarity: f32) {
+        let highest = self.mistaken.entry(resident).or_insert(similarity);
+        *highest = highest.max(similarity);
+    }
+
+    /// The highest similarity at which somebody else was taken for the resident.
+    pub fn mistaken_at(&self, resident: ResidentId) -> Option<f32> {
+        self.mistaken.get(&resident).copied()
     }
 
     /// Compares a face with every template; all templates of a resident count, the most similar one decides.

@@ -5,6 +5,7 @@
 //! memory cleared, when its track ends. The photographs and the networks are the vision worker's.
 
 pub mod bounds;
+pub mod calibration;
 pub mod embedding;
 pub mod gallery;
 pub mod track;

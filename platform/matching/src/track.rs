@@ -200,10 +200,9 @@ impl Tracker {
             .filter(|face| policy.is_usable(faces[*face].quality) && nameless(&assigned[*face]))
             .collect();
         let embeddings: Vec<&Embedding> = asking.iter().map(|face| &faces[*face].embedding).collect();
-        let threshold = policy.threshold_in(gallery);
         let mut said = vec![None; faces.len()];
         for (face, ranking) in asking.into_iter().zip(gallery.search_all_checked(&embeddings)) {
-            said[face] = Some(policy.judge(&ranking, faces[face].quality, threshold));
+            said[face] = Some(policy.judge(&ranking, faces[face].quality, gallery));
         }
         said
     }

@@ -170,7 +170,7 @@ pub struct Vision {
     /// Older frames are dropped when their turn comes.
     #[serde(with = "humantime_serde")]
     pub frame_age_max: Duration,
-    /// Lowest cosine similarity for KNOWN; `None` takes the default of the matching policy.
+    /// Lowest cosine similarity for KNOWN, whatever a community's recognition policy says; `None` leaves it to that.
     pub similarity_min: Option<f32>,
     /// Frames of one track that must agree; `None` takes the default of the matching policy.
     pub frames_agreeing: Option<u32>,

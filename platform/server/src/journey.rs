@@ -270,7 +270,12 @@ impl Platform {
     ) -> Result<Vec<Parcel>, Problem> {
         let now = self.now();
         let mut reminded = Vec::new();
-        for parcel in tx.waiting_parcels(sighting.resident).await? {
+        let waiting = tx.waiting_parcels(sighting.resident).await?;
+        // Without a parcel, nobody's ways are remembered.
+        if waiting.is_empty() || self.is_elsewhere(tx, sighting).await? {
+            return Ok(reminded);
+        }
+        for parcel in waiting {
             let span = tracing::info_span!("remind", parcel.id = %parcel.id(), gate.id = %sighting.gate);
             telemetry::span_parent(&span, &parcel.facts().traceparent);
             let work = async {

@@ -13,6 +13,7 @@ mod notification;
 mod platform;
 mod premises;
 mod problem;
+mod recognition;
 mod timers;
 mod vault;
 mod vision;

@@ -32,6 +32,7 @@ pub struct Metrics {
     pub frames: Counter<u64>,
     pub frame_age: Histogram<f64>,
     pub verdicts: Counter<u64>,
+    pub misidentifications: Counter<u64>,
     pub workers: Gauge<u64>,
     pub event_streams: UpDownCounter<i64>,
 }
@@ -71,6 +72,10 @@ impl Default for Metrics {
             frames: counter("gatepost_frames", "camera frames, by outcome"),
             frame_age: seconds("gatepost_frame_age", "from the capture of a frame to its faces"),
             verdicts: counter("gatepost_verdicts", "tracks decided, by verdict"),
+            misidentifications: counter(
+                "gatepost_misidentifications",
+                "sightings known to be of somebody else, by reason",
+            ),
             workers: meter.u64_gauge("gatepost_vision_workers").with_description("connected vision workers").build(),
             event_streams: meter
                 .i64_up_down_counter("gatepost_event_streams")

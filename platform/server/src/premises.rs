@@ -8,7 +8,7 @@ use std::{
 
 use gatepost_domain::{
     community::Community,
-    id::{BuildingId, CommunityId},
+    id::{BuildingId, CommunityId, GateId},
     walks::{Walk, Walks},
 };
 use gatepost_storage::{StoreError, Tx};
@@ -58,6 +58,11 @@ impl Premises {
             from_homes.insert(key, Arc::clone(&walks));
             walks
         })
+    }
+
+    /// Metres along the shortest way between two gates; none where no way joins them.
+    pub fn between_gates(&self, from: &GateId, to: &GateId) -> Option<f64> {
+        self.walks.between_gates(from, to)
     }
 }
 

@@ -66,6 +66,11 @@ pub enum Problem {
         /// The worker's.
         offered: String,
     },
+    /// A looser recognition policy while somebody is known to be mistaken for somebody else.
+    #[error(
+        "somebody said \"not me\" and nobody has settled it: look into it and settle it before the gates may be less sure"
+    )]
+    MisidentificationStands,
     /// Faces cannot be sealed or opened.
     #[error("the keys of the enrolled faces cannot be used: see the server's log, and check [keys]")]
     Vault(VaultError),
@@ -121,6 +126,8 @@ pub enum Missing {
     Gate,
     Key,
     Compartment,
+    Reminder,
+    Misidentification,
 }
 
 impl Missing {
@@ -134,6 +141,8 @@ impl Missing {
             Missing::Gate => "gate",
             Missing::Key => "key",
             Missing::Compartment => "compartment",
+            Missing::Reminder => "reminder at a gate",
+            Missing::Misidentification => "misidentification",
         }
     }
 }

@@ -14,7 +14,7 @@ pub use self::{
     embedded_timers::EmbeddedTimers,
     error::StoreError,
     record::{
-        Answered, Channel, CommunityKey, Courier, Delivery, EventCursor, Hold, Key, NoticeRecord, PolicyKey,
+        Answered, Channel, CommunityKey, Courier, Delivery, EventCursor, Hold, Key, Misidentification, MisidentificationReason, NoticeRecord, PolicyKey,
         ResidentKey, SearchableFace, StoredEvent, Template,
     },
     redis::{RedisOptions, RedisTimers},

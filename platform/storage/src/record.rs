@@ -4,7 +4,7 @@ use std::fmt;
 
 use gatepost_domain::{
     CourierEvent, ReminderCause, Timestamp,
-    id::{CommunityId, CompartmentId, CourierId, KeyId, LockerId, NoticeId, ParcelId, ResidentId, TemplateId},
+    id::{CommunityId, CompartmentId, CourierId, GateId, KeyId, LockerId, NoticeId, ParcelId, ResidentId, TemplateId},
     parcel::StateName,
     principal::Principal,
 };
@@ -215,7 +215,7 @@ impl fmt::Debug for ResidentKey {
 }
 
 /// One face that may be searched for, without the face.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct SearchableFace {
     /// Which template.
     pub template: TemplateId,
@@ -223,4 +223,38 @@ pub struct SearchableFace {
     pub resident: ResidentId,
     /// Which generation of keys it is sealed under.
     pub generation: i64,
+    /// The highest similarity at which somebody else was taken for the resident.
+    pub mistaken_at: Option<f32>,
+}
+
+/// Why a sighting is known to be mistaken, or must be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum MisidentificationReason {
+    /// The resident, or staff, said so.
+    NotMe,
+    /// Seen at another gate sooner than anybody walks there.
+    TwoGates,
+}
+
+/// A sighting that was of somebody else.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Misidentification {
+    /// Who was taken to be there.
+    pub resident: ResidentId,
+    /// Of which community.
+    pub community: CommunityId,
+    /// How that is known.
+    pub reason: MisidentificationReason,
+    /// At which gate.
+    pub gate: GateId,
+    /// When; of a reminder, when it was decided.
+    pub seen_at: Timestamp,
+    /// How similar the face was; `None` when a smart camera said who it was.
+    pub similarity: Option<f32>,
+    /// The other gate, and when the resident was seen there.
+    pub other: Option<(GateId, Timestamp)>,
+    /// When it became known.
+    pub reported_at: Timestamp,
+    /// When staff had looked into it.
+    pub settled_at: Option<Timestamp>,
 }

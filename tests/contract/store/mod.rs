@@ -5,6 +5,7 @@ mod compartments;
 mod events;
 mod fixture;
 mod lifecycle;
+mod misidentifications;
 mod notices;
 mod parcels;
 mod requests;
@@ -74,6 +75,9 @@ promises! {
         residents_are_kept_with_what_they_agreed_to, labels_find_their_candidates, pickups_are_counted_once,
         only_who_agreed_and_is_due_is_searched, a_deleted_resident_leaves_nothing, nothing_personal_is_printed;
     template_keys: keys_move_to_the_next_generation, a_key_is_kept_once_and_only_under_its_community;
+    misidentifications:
+        a_recognition_policy_is_the_communitys_own, what_was_mistaken_is_kept_until_the_faces_go,
+        a_search_knows_what_was_mistaken, a_reminders_pending_notices_are_withdrawn, last_sightings_are_forgotten;
     notices: two_workers_never_share_a_notice, a_notice_is_tried_until_it_is_done;
     requests: an_answer_is_given_again_until_forgotten, a_request_is_answered_once;
 }

@@ -125,7 +125,12 @@ pub async fn only_who_agreed_and_is_due_is_searched(bench: Bench) {
     let before = tx.searchable_faces(&id("lotus"), t(60) - SignedDuration::from_millis(1)).await.unwrap();
     assert_eq!(before, []);
     let found = tx.searchable_faces(&id("lotus"), t(60)).await.unwrap();
-    let face = |number| SearchableFace { template: template(number, 1).id, resident: resident_id(1), generation: 1 };
+    let face = |number| SearchableFace {
+        template: template(number, 1).id,
+        resident: resident_id(1),
+        generation: 1,
+        mistaken_at: None,
+    };
     assert_eq!(found, [face(1), face(11)]);
     let sealed = tx.sealed_faces(&found).await.unwrap();
     assert_eq!(sealed, [1, 11].map(|number| (template(number, 1), resident_key(1, 1))));

@@ -10,6 +10,7 @@ use candle_core::Device;
 use crate::Pipeline;
 use crate::model::ModelError;
 
+pub mod calibration;
 pub mod compare;
 pub mod embed;
 pub mod folder;
@@ -88,6 +89,8 @@ pub struct Options {
     pub threads: Option<usize>,
     /// Where to put the figures as SVG files.
     pub svg: Option<PathBuf>,
+    /// Where to put the measurement that a community's threshold is chosen from, as JSON.
+    pub calibration: Option<PathBuf>,
 }
 
 /// Evaluates a folder.
@@ -121,6 +124,11 @@ pub fn evaluate(options: &Options) -> Result<Report, EvaluateError> {
         let figures = Figures { folder: &folder, embedded: &embedded, all, listed };
         if let Some(svg) = &options.svg {
             figures.draw(svg)?;
+        }
+        if let Some(path) = &options.calibration {
+            let calibration = calibration::of(&figures.all, pipeline.card().id.clone(), &folder, &options.folder);
+            std::fs::write(path, calibration.json())
+                .map_err(|cause| EvaluateError::Io { path: path.clone(), cause })?;
         }
         Ok(figures.report(pipeline.card().id.clone(), speed))
     })

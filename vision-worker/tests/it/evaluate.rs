@@ -32,7 +32,7 @@ fn options(folder: &Path, pairs: Option<&str>) -> Options {
         path
     });
     let (models, device) = (model_folder(), Device::Cpu);
-    Options { folder: folder.to_owned(), pairs, models, device, threads: Some(2), svg: None }
+    Options { folder: folder.to_owned(), pairs, models, device, threads: Some(2), svg: None, calibration: None }
 }
 
 fn json(report: &Report) -> serde_json::Value {

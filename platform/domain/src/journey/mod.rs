@@ -12,6 +12,9 @@ pub mod deposit;
 /// It has waited T1, and its resident came home or it is their usual hour.
 pub mod remind;
 
+/// The reminder at a gate was for somebody else.
+pub mod disown;
+
 /// The waiting policy changed: T1 and T2 of what waits move with it.
 pub mod rearm;
 

@@ -74,7 +74,7 @@ fn remind(parcel: Parcel, cause: ReminderCause, circumstances: Circumstances<'_>
 
 /// Plans the next reminder after this one: the first usual hour that the cooldown allows, if that is before T2.
 /// Who was never reminded is not let down by a habit that comes too late: then the first hour that is not quiet does.
-fn replan(parcel: Parcel, stay: Stay, circumstances: Circumstances<'_>) -> Step {
+pub(super) fn replan(parcel: Parcel, stay: Stay, circumstances: Circumstances<'_>) -> Step {
     let plan = next_plan(&stay, circumstances);
     let since = parcel.state_since;
     Step::changed(parcel.moved(State::Waiting { stay, plan }, since), Vec::new())

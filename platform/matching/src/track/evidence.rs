@@ -126,7 +126,7 @@ impl Track {
             return None;
         }
         let ranking = gallery.search_checked(&self.mean()?);
-        let verdict = policy.judge(&ranking, 1.0, policy.threshold_in(gallery));
+        let verdict = policy.judge(&ranking, 1.0, gallery);
         match verdict {
             Verdict::Known { resident, .. } if resident == leader.resident => {
                 self.resident = Some(resident);

@@ -13,6 +13,7 @@ mod keys;
 mod listing;
 mod parcels;
 mod policies;
+mod recognition;
 mod request_id;
 mod residents;
 
@@ -41,6 +42,9 @@ enum Noun {
     /// Waiting policies: T1, T2, quiet hours.
     #[command(subcommand)]
     Policy(policies::Command),
+    /// How sure the gates have to be, and what they mistook.
+    #[command(subcommand)]
+    Recognition(recognition::Command),
     /// Courier companies.
     #[command(subcommand)]
     Courier(couriers::Command),
@@ -73,6 +77,7 @@ pub async fn run(args: AdminArgs) -> anyhow::Result<()> {
     match args.noun {
         Noun::Community(command) => communities::run(&client, command, json).await,
         Noun::Policy(command) => policies::run(&client, command, json).await,
+        Noun::Recognition(command) => recognition::run(&client, command, json).await,
         Noun::Courier(command) => couriers::run(&client, command, json).await,
         Noun::Key(command) => keys::run(&client, command, json).await,
         Noun::Resident(command) => residents::run(&client, command, json).await,

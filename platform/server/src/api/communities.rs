@@ -243,6 +243,22 @@ impl CommunityService for Communities {
         self.get_policy(request.into_inner()).await.map(Response::new).map_err(status)
     }
 
+    async fn set_recognition_policy(
+        &self,
+        request: Request<v1::SetRecognitionPolicyRequest>,
+    ) -> Result<Response<v1::SetRecognitionPolicyResponse>, Status> {
+        let caller = caller(&request).map_err(status)?;
+        let request = request.into_inner();
+        settle(|| self.set_recognition(&caller, &request)).await.map(Response::new).map_err(status)
+    }
+
+    async fn get_recognition_policy(
+        &self,
+        request: Request<v1::GetRecognitionPolicyRequest>,
+    ) -> Result<Response<v1::GetRecognitionPolicyResponse>, Status> {
+        self.recognition(request.get_ref()).await.map(Response::new).map_err(status)
+    }
+
     async fn list_compartments(
         &self,
         request: Request<v1::ListCompartmentsRequest>,

@@ -10,6 +10,7 @@ mod gates;
 mod page;
 mod parcels;
 mod personal;
+mod recognition;
 mod residents;
 mod residents_service;
 pub mod status;

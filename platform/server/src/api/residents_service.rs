@@ -88,6 +88,27 @@ impl ResidentService for Residents {
         mutate!(self, request, extend)
     }
 
+    async fn report_misidentification(
+        &self,
+        request: Request<v1::ReportMisidentificationRequest>,
+    ) -> Answer<v1::ReportMisidentificationResponse> {
+        mutate!(self, request, report_misidentification)
+    }
+
+    async fn settle_misidentification(
+        &self,
+        request: Request<v1::SettleMisidentificationRequest>,
+    ) -> Answer<v1::SettleMisidentificationResponse> {
+        mutate!(self, request, settle_misidentification)
+    }
+
+    async fn list_misidentifications(
+        &self,
+        request: Request<v1::ListMisidentificationsRequest>,
+    ) -> Answer<v1::ListMisidentificationsResponse> {
+        self.misidentifications(request.get_ref()).await.map(Response::new).map_err(status)
+    }
+
     async fn list_reminders(&self, request: Request<v1::ListRemindersRequest>) -> Answer<v1::ListRemindersResponse> {
         self.reminders(&request.get_ref().resident_id).await.map(Response::new).map_err(status)
     }

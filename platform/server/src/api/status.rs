@@ -43,6 +43,7 @@ pub fn status(problem: Problem) -> Status {
             told(code, reason, text)
         }
         Problem::NoVisionWorker => told(Code::Unavailable, "NO_VISION_WORKER", text),
+        Problem::MisidentificationStands => told(Code::FailedPrecondition, "MISIDENTIFICATION_STANDS", text),
         Problem::Vault(error) => {
             tracing::error!(%error, "enrolled faces cannot be sealed or opened");
             told(Code::FailedPrecondition, "FACE_KEYS_UNUSABLE", text)
@@ -113,6 +114,8 @@ fn not_found(missing: Missing) -> &'static str {
         Missing::Gate => "GATE_NOT_FOUND",
         Missing::Key => "KEY_NOT_FOUND",
         Missing::Compartment => "COMPARTMENT_NOT_FOUND",
+        Missing::Reminder => "REMINDER_NOT_FOUND",
+        Missing::Misidentification => "MISIDENTIFICATION_NOT_FOUND",
     }
 }
 

@@ -13,6 +13,9 @@ const BATCH: u64 = 500;
 /// Request ids are promised for 24 hours.
 const ANSWERS_KEPT: SignedDuration = SignedDuration::from_hours(25);
 
+/// Longer than a walk through any community.
+const SIGHTINGS_KEPT: SignedDuration = SignedDuration::from_mins(30);
+
 /// Runs until the process drains.
 pub async fn sweep(platform: Platform, draining: CancellationToken) -> anyhow::Result<()> {
     let every = SignedDuration::try_from(platform.config.timers.sweep_every)?;
@@ -46,6 +49,7 @@ async fn sweep_once(platform: &Platform, draining: &CancellationToken) -> Result
     }
     let tx = platform.store.write().await?;
     tx.forget_answers(platform.now() - ANSWERS_KEPT).await?;
+    tx.forget_sightings(platform.now() - SIGHTINGS_KEPT).await?;
     tx.commit().await?;
     platform.store.empty_log().await?;
     Ok(())

@@ -249,6 +249,11 @@ impl Vault {
         };
         let secrets = self.secrets(tx, community, newest).await?;
         let mut gallery = Gallery::with_capacity(secrets.space(model), faces.len());
+        for face in &faces {
+            if let Some(similarity) = face.mistaken_at {
+                gallery.set_mistaken_at(face.resident, similarity);
+            }
+        }
         for (template, key) in tx.sealed_faces(&faces).await? {
             if let Err(error) = self.add(tx, &mut gallery, (&secrets, model), &template, &key).await {
                 tracing::warn!(template.id = %template.id, %error, "template left out of the search");

@@ -12,7 +12,9 @@ use gatepost_storage::{Channel, Delivery, Tx};
 use opentelemetry::KeyValue;
 
 use super::hub::{Analysis, Passage};
-use crate::{notification::wording, platform::Platform, problem::Problem, vault::Searchable};
+use crate::{
+    notification::wording, platform::Platform, problem::Problem, recognition::RecognitionPolicy, vault::Searchable,
+};
 
 /// One camera's passers-by. Dropped with the camera's stream, and with it every unmatched face.
 pub struct Gate {
@@ -34,11 +36,8 @@ impl Gate {
     pub fn new(platform: &Platform, community: CommunityId, gate: GateId) -> Self {
         let settings = &platform.config.vision;
         let defaults = MatchPolicy::default();
-        let policy = MatchPolicy {
-            threshold: settings.similarity_min.unwrap_or(defaults.threshold),
-            frames_agreeing: settings.frames_agreeing.unwrap_or(defaults.frames_agreeing),
-            ..defaults
-        };
+        let policy =
+            MatchPolicy { frames_agreeing: settings.frames_agreeing.unwrap_or(defaults.frames_agreeing), ..defaults };
         Self { community, gate, tracker: Tracker::new(), policy }
     }
 
@@ -50,10 +49,14 @@ impl Gate {
         captured_at: Timestamp,
     ) -> Result<Vec<Showing>, Problem> {
         let Analysis { model, result, passage } = analysis;
-        let searchable = {
+        let (searchable, row) = {
             let tx = platform.store.read().await?;
-            platform.vault.searchable(&tx, &self.community, &model, platform.now()).await?
+            let searchable = platform.vault.searchable(&tx, &self.community, &model, platform.now()).await?;
+            (searchable, tx.recognition_policy(&self.community).await?)
         };
+        let templates = searchable.gallery().len();
+        let chosen = RecognitionPolicy::read(row.as_deref())?.threshold(Some(&model), templates).threshold;
+        self.policy.threshold = chosen.similarity.max(platform.config.vision.similarity_min.unwrap_or(-1.0));
         let faces = observed(&model, result.faces, &searchable);
         let verdicts = match self.tracker.observe(captured_at, faces, searchable.gallery(), &self.policy) {
             Ok(verdicts) => verdicts,

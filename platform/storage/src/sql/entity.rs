@@ -112,6 +112,21 @@ table!(template, "template", {
     enrolled_at: i64,
 });
 
+table!(misidentification, "misidentification", {
+    #[sea_orm(primary_key, auto_increment = false)]
+    resident: Uuid,
+    #[sea_orm(primary_key, auto_increment = false)]
+    seen_at: i64,
+    community: String,
+    reason: String,
+    gate: String,
+    similarity: Option<f32>,
+    other_gate: Option<String>,
+    other_seen_at: Option<i64>,
+    reported_at: i64,
+    settled_at: Option<i64>,
+});
+
 table!(community_key, "community_key", {
     #[sea_orm(primary_key, auto_increment = false)]
     community: String,

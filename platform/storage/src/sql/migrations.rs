@@ -15,6 +15,10 @@ impl MigratorTrait for Migrator {
                 name: "0007_sealed_templates",
                 sql: include_str!("migrations/0007_sealed_templates.sql"),
             }),
+            Box::new(Step {
+                name: "0007_trusted_identity",
+                sql: include_str!("migrations/0007_trusted_identity.sql"),
+            }),
         ]
     }
 }

@@ -8,6 +8,7 @@ mod event_row;
 mod events;
 mod failure;
 mod migrations;
+mod misidentifications;
 mod moves;
 mod notices;
 mod parcel_row;

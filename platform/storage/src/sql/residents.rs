@@ -141,7 +141,7 @@ impl Tx {
             its(),
         )
         .await?;
-        for table in ["notice", "template", "resident_key", "consent_entry", "consent_in_force", "pickup"] {
+        for table in ["notice", "template", "resident_key", "misidentification", "last_sighting", "consent_entry", "consent_in_force", "pickup"] {
             self.execute(&format!("DELETE FROM {table} WHERE resident = $1"), its()).await?;
         }
         match self.execute("DELETE FROM resident WHERE id = $1", its()).await? {

@@ -22,7 +22,7 @@ use super::{
     template_keys::resident_key_from_row,
     word::{Word, from_millis, to_millis},
 };
-use crate::{ResidentKey, SearchableFace, StoreError, Template};
+use crate::{MisidentificationReason, ResidentKey, SearchableFace, StoreError, Template};
 
 /// Faces read at once: both databases take more values than that in a statement.
 const SEALED_A_QUERY: usize = 500;
@@ -44,7 +44,10 @@ impl Tx {
     /// Deletes a resident's faces with the key they are sealed with, which makes every copy of them unreadable, and
     /// says how many there were.
     pub async fn delete_templates(&self, resident: ResidentId) -> Result<u64, StoreError> {
-        self.execute("DELETE FROM resident_key WHERE resident = $1", vec![resident.0.into()]).await?;
+        // What was mistaken was mistaken for these faces; others may differ.
+        for table in ["resident_key", "misidentification", "last_sighting"] {
+            self.execute(&format!("DELETE FROM {table} WHERE resident = $1"), vec![resident.0.into()]).await?;
+        }
         let deleted = Entity::delete_many()
             .filter(Column::Resident.eq(resident.0))
             .exec(&self.transaction)
@@ -92,10 +95,12 @@ impl Tx {
         community: &CommunityId,
         now: Timestamp,
     ) -> Result<Vec<SearchableFace>, StoreError> {
-        let sql = "SELECT template.id, template.resident, resident_key.generation FROM template
+        let sql = "SELECT template.id, template.resident, resident_key.generation, mistaken.similarity FROM template
             JOIN resident ON resident.id = template.resident
             JOIN resident_key ON resident_key.resident = resident.id AND resident_key.community = $2
             JOIN consent_in_force ON consent_in_force.resident = resident.id AND consent_in_force.purpose = $1
+            LEFT JOIN (SELECT resident, max(similarity) AS similarity FROM misidentification
+                WHERE community = $2 AND reason = $5 GROUP BY resident) AS mistaken ON mistaken.resident = resident.id
             WHERE resident.community = $2 AND EXISTS (
                 SELECT 1 FROM parcel WHERE parcel.resident = resident.id AND parcel.community = $2
                 AND parcel.state = $3 AND parcel.remind_from <= $4
@@ -105,6 +110,7 @@ impl Tx {
             community.as_str().into(),
             StateName::Waiting.word().into(),
             to_millis(now).into(),
+            MisidentificationReason::NotMe.word().into(),
         ];
         let rows = self.transaction.query_all_raw(self.statement(sql, values)).await.map_err(failure)?;
         let face = |row: &sea_orm::QueryResult| -> Result<SearchableFace, sea_orm::DbErr> {
@@ -112,6 +118,7 @@ impl Tx {
                 template: TemplateId(row.try_get_by_index(0)?),
                 resident: ResidentId(row.try_get_by_index(1)?),
                 generation: row.try_get_by_index(2)?,
+                mistaken_at: row.try_get_by_index(3)?,
             })
         };
         rows.iter().map(|row| face(row).map_err(failure)).collect()

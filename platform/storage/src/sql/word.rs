@@ -9,7 +9,7 @@ use gatepost_domain::{
     topology::Size,
 };
 
-use crate::{Channel, Delivery, StoreError};
+use crate::{Channel, Delivery, MisidentificationReason, StoreError};
 
 /// Something that one word of a column says.
 pub(super) trait Word: Sized {
@@ -56,6 +56,10 @@ words!(DisplayPolicy {
     DisplayPolicy::ParcelWaits => "parcel_waits",
     DisplayPolicy::Locker => "locker",
     DisplayPolicy::Silent => "silent",
+});
+words!(MisidentificationReason {
+    MisidentificationReason::NotMe => "not_me",
+    MisidentificationReason::TwoGates => "two_gates",
 });
 words!(Channel { Channel::GateDisplay => "gate_display", Channel::Webhook => "webhook", Channel::Email => "email" });
 words!(Delivery { Delivery::Pending => "pending", Delivery::Delivered => "delivered", Delivery::Failed => "failed" });

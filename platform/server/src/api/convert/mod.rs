@@ -4,6 +4,7 @@ pub mod communities;
 pub mod couriers;
 pub mod events;
 pub mod parcels;
+pub mod recognition;
 pub mod residents;
 
 use std::str::FromStr;

@@ -1,0 +1,73 @@
+//! Recognition policies and mistaken sightings on the wire.
+
+use gatepost_matching::calibration::{Calibration, CalibrationPoint};
+use gatepost_proto::v1;
+use gatepost_storage::{Misidentification, MisidentificationReason};
+
+use super::instant_to_proto;
+use crate::{problem::Problem, recognition::RecognitionPolicy};
+
+/// Reads a policy and refuses what cannot work.
+pub fn policy(policy: v1::RecognitionPolicy) -> Result<RecognitionPolicy, Problem> {
+    let defaults = RecognitionPolicy::default();
+    let false_alarm_rate =
+        if policy.false_alarm_rate == 0.0 { defaults.false_alarm_rate } else { policy.false_alarm_rate };
+    if !RecognitionPolicy::RATES.contains(&false_alarm_rate) {
+        return Err(Problem::invalid("policy.false_alarm_rate", "0.000001 to 0.1; 0 for the default of 0.01"));
+    }
+    let calibration = policy.calibration.map(calibration).transpose()?;
+    Ok(RecognitionPolicy { false_alarm_rate, calibration })
+}
+
+fn calibration(calibration: v1::Calibration) -> Result<Calibration, Problem> {
+    let point = |point: v1::CalibrationPoint| CalibrationPoint {
+        similarity: point.similarity,
+        false_match_rate: point.false_match_rate,
+    };
+    let calibration = Calibration {
+        model: calibration.model,
+        source: calibration.source,
+        comparisons: u64::try_from(calibration.comparisons)
+            .map_err(|_| Problem::invalid("policy.calibration.comparisons", "0 or more"))?,
+        points: calibration.points.into_iter().map(point).collect(),
+    };
+    calibration.check().map_err(|error| Problem::invalid("policy.calibration", error.to_string()))?;
+    Ok(calibration)
+}
+
+/// As it is told.
+pub fn policy_to_proto(policy: &RecognitionPolicy) -> v1::RecognitionPolicy {
+    let point = |point: &CalibrationPoint| v1::CalibrationPoint {
+        similarity: point.similarity,
+        false_match_rate: point.false_match_rate,
+    };
+    let calibration = |calibration: &Calibration| v1::Calibration {
+        model: calibration.model.clone(),
+        source: calibration.source.clone(),
+        comparisons: i64::try_from(calibration.comparisons).unwrap_or(i64::MAX),
+        points: calibration.points.iter().map(point).collect(),
+    };
+    v1::RecognitionPolicy {
+        false_alarm_rate: policy.false_alarm_rate,
+        calibration: policy.calibration.as_ref().map(calibration),
+    }
+}
+
+/// As it is told.
+pub fn misidentification_to_proto(mistaken: &Misidentification) -> v1::Misidentification {
+    let reason = match mistaken.reason {
+        MisidentificationReason::NotMe => v1::MisidentificationReason::NotMe,
+        MisidentificationReason::TwoGates => v1::MisidentificationReason::TwoGates,
+    };
+    v1::Misidentification {
+        resident_id: mistaken.resident.to_string(),
+        reason: reason.into(),
+        gate_id: mistaken.gate.to_string(),
+        see_time: Some(instant_to_proto(mistaken.seen_at)),
+        similarity: mistaken.similarity.unwrap_or(0.0),
+        other_gate_id: mistaken.other.as_ref().map_or_else(String::new, |(gate, _)| gate.to_string()),
+        other_see_time: mistaken.other.as_ref().map(|(_, at)| instant_to_proto(*at)),
+        report_time: Some(instant_to_proto(mistaken.reported_at)),
+        settle_time: mistaken.settled_at.map(instant_to_proto),
+    }
+}

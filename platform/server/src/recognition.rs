@@ -1,0 +1,117 @@
+//! How sure a community's gates have to be, and whether anybody can have walked from one of them to another.
+
+use std::ops::RangeInclusive;
+
+use gatepost_domain::{
+    Timestamp,
+    id::GateId,
+    sighting::{Sighting, too_soon},
+};
+use gatepost_matching::{
+    MatchPolicy, ModelId,
+    calibration::{Calibration, Threshold},
+};
+use gatepost_storage::{Misidentification, MisidentificationReason, Tx};
+use opentelemetry::KeyValue;
+use serde::{Deserialize, Serialize};
+
+use crate::{platform::Platform, problem::Problem};
+
+/// A community's recognition policy, as it is kept.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RecognitionPolicy {
+    /// How often a stranger's face may find somebody.
+    pub false_alarm_rate: f64,
+    /// What the threshold is chosen from; without, from what comes with Gatepost.
+    pub calibration: Option<Calibration>,
+}
+
+impl Default for RecognitionPolicy {
+    fn default() -> Self {
+        Self { false_alarm_rate: 0.01, calibration: None }
+    }
+}
+
+/// A threshold, and what it was chosen from.
+pub struct InForce {
+    pub threshold: Threshold,
+    pub source: String,
+}
+
+impl RecognitionPolicy {
+    /// Rates that can be asked for.
+    pub const RATES: RangeInclusive<f64> = 1e-6..=0.1;
+
+    /// From the community's row, or the default.
+    pub fn read(row: Option<&str>) -> Result<Self, Problem> {
+        let Some(row) = row else { return Ok(Self::default()) };
+        serde_json::from_str(row).map_err(|_| Problem::Bug("a recognition policy in the database cannot be read"))
+    }
+
+    /// As the community's row has it.
+    pub fn write(&self) -> Result<String, Problem> {
+        serde_json::to_string(self).map_err(|_| Problem::Bug("a recognition policy cannot be written"))
+    }
+
+    /// The least cosine of a match among `templates` faces of `model`. A calibration of another model says nothing.
+    pub fn threshold(&self, model: Option<&ModelId>, templates: usize) -> InForce {
+        let fits = |calibration: &&Calibration| model.is_none_or(|model| calibration.model == model.as_str());
+        let built_in = Calibration::built_in;
+        let (threshold, source) = match self.calibration.as_ref().filter(fits) {
+            Some(own) => (self.chosen(own, templates), own.source.clone()),
+            None => (self.chosen(&built_in(), templates), built_in().source),
+        };
+        InForce { threshold, source }
+    }
+
+    /// The least cosine by the policy's own calibration.
+    pub fn similarity(&self, templates: usize) -> f32 {
+        self.threshold(None, templates).threshold.similarity
+    }
+
+    /// Small galleries are held to what a hundred templates need: a passer-by shows more than one frame.
+    fn chosen(&self, calibration: &Calibration, templates: usize) -> Threshold {
+        calibration.threshold(self.false_alarm_rate, templates.max(MatchPolicy::GALLERY_BASE))
+    }
+}
+
+impl Platform {
+    /// Whether the sighting cannot be true, because the resident was at another gate too shortly before. That is
+    /// recorded for staff, and nobody is reminded: one of the two was somebody else, or a picture was held up.
+    pub async fn is_elsewhere(&self, tx: &Tx, sighting: &Sighting) -> Result<bool, Problem> {
+        let last = tx.last_sighting(sighting.resident).await?;
+        if let Some((gate, at)) = &last
+            && *gate != sighting.gate
+            && let Some(metres) = self.premises(tx, &sighting.community).await?.between_gates(gate, &sighting.gate)
+            && too_soon(metres, sighting.seen_at.duration_since(*at))
+        {
+            // Where the resident was before stays on record: who is seen here again is here no more than before.
+            self.flag(tx, sighting, (gate.clone(), *at)).await?;
+            return Ok(true);
+        }
+        if last.is_none_or(|(_, at)| sighting.seen_at >= at) {
+            tx.set_last_sighting(sighting.resident, &sighting.gate, sighting.seen_at).await?;
+        }
+        Ok(false)
+    }
+
+    async fn flag(&self, tx: &Tx, sighting: &Sighting, before: (GateId, Timestamp)) -> Result<(), Problem> {
+        let mistaken = Misidentification {
+            resident: sighting.resident,
+            community: sighting.community.clone(),
+            reason: MisidentificationReason::TwoGates,
+            gate: sighting.gate.clone(),
+            seen_at: sighting.seen_at,
+            similarity: sighting.similarity,
+            other: Some(before),
+            reported_at: self.now(),
+            settled_at: None,
+        };
+        if tx.insert_misidentification(&mistaken).await? {
+            self.metrics.misidentifications.add(1, &[KeyValue::new("reason", "two_gates")]);
+            tracing::warn!(gate.id = %sighting.gate, "a resident at two gates sooner than anybody walks: no reminder");
+        }
+        Ok(())
+    }
+}
