@@ -136,6 +136,7 @@ impl Office {
             resident_id: resident_id.to_owned(),
             purpose: purpose.into(),
             notice: "courier-sim demonstration, 2026-01".to_owned(),
+            ..Default::default()
         };
         self.platform.residents(&self.key).grant_consent(request).await.context("cannot record a consent")?;
         Ok(())

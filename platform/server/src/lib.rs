@@ -8,6 +8,7 @@ pub mod config;
 mod fire;
 mod health;
 mod journey;
+mod ledger;
 mod metrics;
 mod notification;
 mod platform;
@@ -77,6 +78,27 @@ pub async fn rotate_keys(
     }
     store.empty_log().await?;
     Ok(format!("{keys} new keys in {} communities, {templates} faces sealed anew", communities.len()))
+}
+
+/// Checks the ledgers of consent beside the database, of one community or of all; says in words what was found. With
+/// `noted`, the newest hash of an earlier check, also that it is still there.
+pub async fn verify_ledger(
+    config: &Config,
+    data_dir: &Path,
+    community: Option<CommunityId>,
+    noted: Option<&str>,
+) -> anyhow::Result<String> {
+    let store = wiring::store(config, data_dir).await?;
+    let communities = match community {
+        Some(community) => vec![community],
+        None => vault::rotate::communities(&store).await?,
+    };
+    let mut found = Vec::new();
+    for community in &communities {
+        let whole = ledger::verify(&store, community, noted).await?;
+        found.push(format!("{}: {} entries, whole, newest {}", whole.community, whole.entries, whole.head));
+    }
+    Ok(found.join("\n"))
 }
 
 /// Starts the whole platform and returns the address it listens on. It runs until `shutdown` drains.

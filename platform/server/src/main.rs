@@ -40,6 +40,8 @@ enum Command {
     IssueKey(IssueKeyArgs),
     /// Makes new keys for the enrolled faces while the platform goes on, and seals anew what needs it.
     RotateKeys(RotateKeysArgs),
+    /// Checks beside the database that nobody changed the ledgers of consent, and prints each one's newest hash.
+    VerifyLedger(VerifyLedgerArgs),
     /// The property's staff: communities, residents, couriers and keys.
     Admin(admin::AdminArgs),
 }
@@ -86,6 +88,18 @@ enum RotationArgs {
     Communities,
 }
 
+#[derive(Args)]
+struct VerifyLedgerArgs {
+    #[command(flatten)]
+    settings: SettingsArgs,
+    /// Only this community's.
+    #[arg(long)]
+    community: Option<CommunityId>,
+    /// The newest hash of an earlier check, which must still be there.
+    #[arg(long, value_name = "HASH", requires = "community")]
+    noted: Option<String>,
+}
+
 #[derive(Clone, Copy, ValueEnum)]
 enum Bearer {
     Administrator,
@@ -114,6 +128,7 @@ async fn main() -> ExitCode {
         Command::Migrate(args) => migrate(args).await,
         Command::IssueKey(args) => issue_key(args).await,
         Command::RotateKeys(args) => rotate_keys(args).await,
+        Command::VerifyLedger(args) => verify_ledger(args).await,
         Command::Admin(args) => admin::run(args).await,
     };
     match outcome {
@@ -190,5 +205,12 @@ async fn rotate_keys(args: RotateKeysArgs) -> anyhow::Result<()> {
     };
     let now = SystemClock.now();
     println!("{}", gatepost_server::rotate_keys(&config, &args.settings.data_dir, &rotation, now).await?);
+    Ok(())
+}
+
+async fn verify_ledger(args: VerifyLedgerArgs) -> anyhow::Result<()> {
+    let config = settings(&args.settings)?;
+    let noted = args.noted.as_deref();
+    println!("{}", gatepost_server::verify_ledger(&config, &args.settings.data_dir, args.community, noted).await?);
     Ok(())
 }

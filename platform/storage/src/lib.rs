@@ -14,8 +14,9 @@ pub use self::{
     embedded_timers::EmbeddedTimers,
     error::StoreError,
     record::{
-        Answered, Channel, CommunityKey, Courier, Delivery, EventCursor, Hold, Key, Misidentification, MisidentificationReason, NoticeRecord, PolicyKey,
-        ResidentKey, SearchableFace, StoredEvent, Template,
+        Answered, Channel, CommunityKey, ConsentEntry, Courier, Delivery, EventCursor, Hold, Key, Misidentification,
+        MisidentificationReason, NoticeRecord, PolicyKey, ResidentKey, SearchableFace, ShownNotice, StoredEvent,
+        Template,
     },
     redis::{RedisOptions, RedisTimers},
     sql::{Store, Tx},

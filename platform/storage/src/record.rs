@@ -4,6 +4,7 @@ use std::fmt;
 
 use gatepost_domain::{
     CourierEvent, ReminderCause, Timestamp,
+    consent::Purpose,
     id::{CommunityId, CompartmentId, CourierId, GateId, KeyId, LockerId, NoticeId, ParcelId, ResidentId, TemplateId},
     parcel::StateName,
     principal::Principal,
@@ -257,4 +258,46 @@ pub struct Misidentification {
     pub reported_at: Timestamp,
     /// When staff had looked into it.
     pub settled_at: Option<Timestamp>,
+}
+
+/// The notice that a resident, or a guardian, was shown and agreed to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ShownNotice {
+    /// Which text, by version.
+    pub version: String,
+    /// SHA-256 of the text itself, where it was told.
+    pub sha256: Option<[u8; 32]>,
+    /// Whether a guardian agreed for the resident, as for anybody under 14.
+    pub by_guardian: bool,
+}
+
+impl From<&str> for ShownNotice {
+    fn from(version: &str) -> Self {
+        ShownNotice { version: version.to_owned(), sha256: None, by_guardian: false }
+    }
+}
+
+/// One entry of a community's ledger of consent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConsentEntry {
+    /// Whose ledger.
+    pub community: CommunityId,
+    /// From 1, without gaps.
+    pub sequence: i64,
+    /// Who agreed; may be deleted since.
+    pub resident: ResidentId,
+    /// To what.
+    pub purpose: Purpose,
+    /// Whether it was agreed to, or taken back.
+    pub given: bool,
+    /// Which notice was shown, by version; empty when taken back.
+    pub notice: String,
+    /// SHA-256 of the notice's text, where it was told.
+    pub notice_sha256: Option<[u8; 32]>,
+    /// Whether a guardian spoke for the resident.
+    pub by_guardian: bool,
+    /// When.
+    pub recorded_at: Timestamp,
+    /// Covers this entry and, through the hash before it, all before.
+    pub hash: [u8; 32],
 }

@@ -2,6 +2,7 @@
 
 mod admin;
 mod compartments;
+mod consents;
 mod events;
 mod fixture;
 mod lifecycle;
@@ -74,6 +75,9 @@ promises! {
     residents:
         residents_are_kept_with_what_they_agreed_to, labels_find_their_candidates, pickups_are_counted_once,
         only_who_agreed_and_is_due_is_searched, a_deleted_resident_leaves_nothing, nothing_personal_is_printed;
+    consents:
+        every_consent_has_its_entry_in_the_chain, any_change_breaks_the_chain,
+        consents_at_once_have_entries_one_after_the_other;
     template_keys: keys_move_to_the_next_generation, a_key_is_kept_once_and_only_under_its_community;
     misidentifications:
         a_recognition_policy_is_the_communitys_own, what_was_mistaken_is_kept_until_the_faces_go,

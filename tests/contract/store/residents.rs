@@ -15,8 +15,8 @@ use uuid::Uuid;
 use super::{
     Bench,
     fixture::{
-        community, id, in_state, keep, label, notice, parcel_for, parcel_id, reserved, resident, resident_id, settle,
-        stay, t, template, waiting,
+        community, community_key, id, in_state, keep, label, notice, parcel_for, parcel_id, reserved, resident,
+        resident_id, resident_key, settle, stay, t, template, waiting,
     },
 };
 
@@ -29,8 +29,8 @@ pub async fn residents_are_kept_with_what_they_agreed_to(bench: Bench) {
     tx.grant_consent(resident_id(1), Purpose::GateRecognition, "v1", t(0)).await.unwrap();
     tx.grant_consent(resident_id(1), Purpose::GateRecognition, "v2", t(1)).await.unwrap();
     tx.grant_consent(resident_id(2), Purpose::GateRecognition, "v1", t(0)).await.unwrap();
-    tx.withdraw_consent(resident_id(2), Purpose::GateRecognition, t(1)).await.unwrap();
-    tx.withdraw_consent(resident_id(3), Purpose::LockerDeposit, t(1)).await.unwrap();
+    tx.withdraw_consent(resident_id(2), Purpose::GateRecognition, false, t(1)).await.unwrap();
+    tx.withdraw_consent(resident_id(3), Purpose::LockerDeposit, false, t(1)).await.unwrap();
     for number in 1..=2 {
         tx.insert_template(&template(number, 1)).await.unwrap();
     }
@@ -113,7 +113,7 @@ pub async fn only_who_agreed_and_is_due_is_searched(bench: Bench) {
     }
     tx.insert_template(&template(11, 1)).await.unwrap();
     // 1 is due, 2 has not agreed, 3 took it back, 4 has picked up, 5 has not waited T1, 6 has no parcel.
-    tx.withdraw_consent(resident_id(3), Purpose::GateRecognition, t(1)).await.unwrap();
+    tx.withdraw_consent(resident_id(3), Purpose::GateRecognition, false, t(1)).await.unwrap();
     tx.grant_consent(resident_id(3), Purpose::LockerDeposit, "v1", t(1)).await.unwrap();
     for number in 1..=3 {
         tx.insert_parcel(&parcel_for(number, number, waiting(&format!("A{number}"))), t(2)).await.unwrap();
@@ -168,7 +168,7 @@ pub async fn a_deleted_resident_leaves_nothing(bench: Bench) {
     tx.commit().await.unwrap();
 
     let tx = bench.store.write().await.unwrap();
-    tx.delete_resident(resident_id(1)).await.unwrap();
+    tx.delete_resident(resident_id(1), t(1)).await.unwrap();
     tx.commit().await.unwrap();
 
     let tx = bench.store.write().await.unwrap();
@@ -193,7 +193,7 @@ pub async fn a_deleted_resident_leaves_nothing(bench: Bench) {
     );
     // A step that was decided for the resident is not saved any more.
     assert_eq!(tx.save_parcel(&in_state(&waits, State::PickedUp), t(1)).await, Err(StoreError::Conflict));
-    assert_eq!(tx.delete_resident(resident_id(1)).await, Err(StoreError::NotFound));
+    assert_eq!(tx.delete_resident(resident_id(1), t(1)).await, Err(StoreError::NotFound));
 }
 
 pub async fn nothing_personal_is_printed(bench: Bench) {

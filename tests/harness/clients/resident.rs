@@ -34,6 +34,7 @@ impl Resident {
             resident_id: self.id.clone(),
             purpose: purpose.into(),
             notice: "notice-2026-01".to_owned(),
+            ..Default::default()
         };
         answer(self.administrator.residents().grant_consent(request).await).expect("the consent is recorded");
     }
@@ -44,6 +45,7 @@ impl Resident {
             request_id: new_request_id(),
             resident_id: self.id.clone(),
             purpose: purpose.into(),
+            ..Default::default()
         };
         let answer = answer(self.administrator.residents().withdraw_consent(request).await);
         answer.expect("the withdrawal is recorded").resident.expect("a resident")

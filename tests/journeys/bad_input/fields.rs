@@ -209,7 +209,13 @@ async fn residents_fields(world: &World) {
     let id = world.resident("王芳").id;
     for purpose in [0, 3, -7] {
         let (resident_id, notice) = (id.clone(), "n".to_owned());
-        let request = v1::GrantConsentRequest { request_id: new_request_id(), resident_id, purpose, notice };
+        let request = v1::GrantConsentRequest {
+            request_id: new_request_id(),
+            resident_id,
+            purpose,
+            notice,
+            ..Default::default()
+        };
         invalid(answer(administrator.residents().grant_consent(request).await), "purpose");
     }
     for at in NO_TIMES {

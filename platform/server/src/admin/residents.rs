@@ -11,6 +11,7 @@ use gatepost_proto::v1::{
 };
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 
 use super::connection::Client;
 use super::failure::{Failure, answer};
@@ -113,9 +114,15 @@ pub(super) enum ConsentCommand {
         /// To what.
         #[arg(long)]
         purpose: Purpose,
-        /// Which notice text the resident was shown: its version or hash.
+        /// Which notice text the resident was shown: its version.
         #[arg(long)]
         notice: String,
+        /// The text that was shown, whose hash is kept.
+        #[arg(long, value_name = "FILE")]
+        notice_file: Option<PathBuf>,
+        /// A guardian agreed for the resident, as is needed under 14.
+        #[arg(long)]
+        by_guardian: bool,
     },
     /// Record that the resident no longer agrees. Withdrawing gate-recognition deletes the enrolled faces.
     Withdraw {
@@ -124,6 +131,9 @@ pub(super) enum ConsentCommand {
         /// To what.
         #[arg(long)]
         purpose: Purpose,
+        /// A guardian speaks for the resident.
+        #[arg(long)]
+        by_guardian: bool,
     },
 }
 
@@ -221,15 +231,19 @@ async fn add(client: &Client, new: AddArgs) -> anyhow::Result<()> {
 async fn consent(client: &Client, command: ConsentCommand) -> anyhow::Result<()> {
     let request_id = request_id::fresh();
     match command {
-        ConsentCommand::Grant { id, purpose, notice } => {
+        ConsentCommand::Grant { id, purpose, notice, notice_file, by_guardian } => {
             let purpose = ConsentPurpose::from(purpose).into();
-            let request = GrantConsentRequest { request_id, resident_id: id.clone(), purpose, notice };
+            let read = |file: PathBuf| std::fs::read(&file).with_context(|| format!("cannot read {}", file.display()));
+            let text = notice_file.map(read).transpose()?;
+            let notice_sha256 = text.map_or_else(Vec::new, |text| Sha256::digest(text).to_vec()).into();
+            let resident_id = id.clone();
+            let request = GrantConsentRequest { request_id, resident_id, purpose, notice, notice_sha256, by_guardian };
             answer(client.residents().grant_consent(request).await)?;
             println!("{id}: consent granted");
         }
-        ConsentCommand::Withdraw { id, purpose } => {
+        ConsentCommand::Withdraw { id, purpose, by_guardian } => {
             let purpose = ConsentPurpose::from(purpose).into();
-            let request = WithdrawConsentRequest { request_id, resident_id: id.clone(), purpose };
+            let request = WithdrawConsentRequest { request_id, resident_id: id.clone(), purpose, by_guardian };
             answer(client.residents().withdraw_consent(request).await)?;
             println!("{id}: consent withdrawn");
         }

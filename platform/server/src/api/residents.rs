@@ -121,7 +121,7 @@ impl Residents {
             ControlFlow::Continue(mutation) => mutation,
         };
         let resident = resident(&mutation.tx, &request.resident_id).await?;
-        mutation.tx.delete_resident(resident.id).await?;
+        mutation.tx.delete_resident(resident.id, mutation.now).await?;
         self.0.commit(mutation, v1::DeleteResidentResponse {}, &[]).await
     }
 
@@ -131,13 +131,13 @@ impl Residents {
         request: &v1::GrantConsentRequest,
     ) -> Result<v1::GrantConsentResponse, Problem> {
         let purpose = wire::purpose(request.purpose)?;
-        let notice = convert::required(&request.notice, "notice", 200)?;
+        let notice = wire::notice(request)?;
         let mutation = match self.0.begin(caller, "GrantConsent", &request.request_id, request).await? {
             ControlFlow::Break(answer) => return self.0.repeat_personal(answer).await,
             ControlFlow::Continue(mutation) => mutation,
         };
         let before = resident(&mutation.tx, &request.resident_id).await?;
-        mutation.tx.grant_consent(before.id, purpose, &notice, mutation.now).await?;
+        mutation.tx.grant_consent(before.id, purpose, notice.clone(), mutation.now).await?;
         let after = resident(&mutation.tx, &request.resident_id).await?;
         let answer = v1::GrantConsentResponse { resident: Some(wire::resident_to_proto(&after)) };
         self.0.commit_personal(mutation, answer).await
@@ -154,7 +154,7 @@ impl Residents {
             ControlFlow::Continue(mutation) => mutation,
         };
         let before = resident(&mutation.tx, &request.resident_id).await?;
-        mutation.tx.withdraw_consent(before.id, purpose, mutation.now).await?;
+        mutation.tx.withdraw_consent(before.id, purpose, request.by_guardian, mutation.now).await?;
         if purpose == Purpose::GateRecognition {
             mutation.tx.delete_templates(before.id).await?;
         }

@@ -89,6 +89,21 @@ table!(resident, "resident", {
     needs_accessible: bool,
 });
 
+table!(consent_ledger, "consent_ledger", {
+    #[sea_orm(primary_key, auto_increment = false)]
+    community: String,
+    #[sea_orm(primary_key, auto_increment = false)]
+    sequence: i64,
+    resident: Uuid,
+    purpose: String,
+    given: bool,
+    notice: String,
+    notice_sha256: Option<Vec<u8>>,
+    by_guardian: bool,
+    recorded_at: i64,
+    hash: Vec<u8>,
+});
+
 table!(consent_in_force, "consent_in_force", {
     #[sea_orm(primary_key, auto_increment = false)]
     resident: Uuid,

@@ -18,11 +18,7 @@ const MEANINGS: [(&str, &str, StoreError); 8] = [
     ("one_resident_per_person_reference", "resident.community, resident.person_reference", StoreError::Exists),
     ("one_key_per_secret", "access_key.secret_hash", StoreError::Exists),
     ("request_pkey", "request.principal, request.request_id", StoreError::Conflict),
-    (
-        "consent_entry_pkey",
-        "consent_entry.resident, consent_entry.purpose, consent_entry.sequence",
-        StoreError::Conflict,
-    ),
+    ("consent_ledger_pkey", "consent_ledger.community, consent_ledger.sequence", StoreError::Conflict),
 ];
 
 /// PostgreSQL: serialisation failure, deadlock.

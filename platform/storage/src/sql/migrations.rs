@@ -11,14 +11,9 @@ impl MigratorTrait for Migrator {
         vec![
             Box::new(Step { name: "0001_journey", sql: include_str!("migrations/0001_journey.sql") }),
             Box::new(Step { name: "0006_placement", sql: include_str!("migrations/0006_placement.sql") }),
-            Box::new(Step {
-                name: "0007_sealed_templates",
-                sql: include_str!("migrations/0007_sealed_templates.sql"),
-            }),
-            Box::new(Step {
-                name: "0007_trusted_identity",
-                sql: include_str!("migrations/0007_trusted_identity.sql"),
-            }),
+            Box::new(Step { name: "0007_sealed_templates", sql: include_str!("migrations/0007_sealed_templates.sql") }),
+            Box::new(Step { name: "0007_trusted_identity", sql: include_str!("migrations/0007_trusted_identity.sql") }),
+            Box::new(Step { name: "0007_consent_ledger", sql: include_str!("migrations/0007_consent_ledger.sql") }),
         ]
     }
 }

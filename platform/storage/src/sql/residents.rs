@@ -116,8 +116,10 @@ impl Tx {
     }
 
     /// Deletes a resident with faces, consents, pickups and notices. The parcels stay, each as one addressed to nobody:
-    /// what was reserved for them is free again, and the log of their couriers forgets the door.
-    pub async fn delete_resident(&self, resident: ResidentId) -> Result<(), StoreError> {
+    /// what was reserved for them is free again, and the log of their couriers forgets the door. The ledger of consent
+    /// keeps that they agreed and no longer do, of a random id.
+    pub async fn delete_resident(&self, resident: ResidentId, now: Timestamp) -> Result<(), StoreError> {
+        self.end_consents(resident, now).await?;
         let its = || vec![resident.0.into()];
         let (announced, failed) = (StateName::Announced.word(), StateName::DoorDeliveryFailed.word());
         let placed = vec![UNRESOLVED.into(), announced.into(), failed.into(), resident.0.into()];
@@ -141,62 +143,15 @@ impl Tx {
             its(),
         )
         .await?;
-        for table in ["notice", "template", "resident_key", "misidentification", "last_sighting", "consent_entry", "consent_in_force", "pickup"] {
+        for table in
+            ["notice", "template", "resident_key", "misidentification", "last_sighting", "consent_in_force", "pickup"]
+        {
             self.execute(&format!("DELETE FROM {table} WHERE resident = $1"), its()).await?;
         }
         match self.execute("DELETE FROM resident WHERE id = $1", its()).await? {
             0 => Err(StoreError::NotFound),
             _ => Ok(()),
         }
-    }
-
-    /// Records that a resident agreed to a purpose, by which notice's version.
-    pub async fn grant_consent(
-        &self,
-        resident: ResidentId,
-        purpose: Purpose,
-        notice: &str,
-        now: Timestamp,
-    ) -> Result<(), StoreError> {
-        self.enter_consent(resident, purpose, Some(notice), now).await?;
-        let sql = "INSERT INTO consent_in_force (resident, purpose) VALUES ($1, $2) ON CONFLICT DO NOTHING";
-        self.execute(sql, vec![resident.0.into(), purpose.word().into()]).await?;
-        Ok(())
-    }
-
-    /// Records that a resident took a consent back. One that was not in force leaves no entry.
-    pub async fn withdraw_consent(
-        &self,
-        resident: ResidentId,
-        purpose: Purpose,
-        now: Timestamp,
-    ) -> Result<(), StoreError> {
-        let sql = "DELETE FROM consent_in_force WHERE resident = $1 AND purpose = $2";
-        if self.execute(sql, vec![resident.0.into(), purpose.word().into()]).await? > 0 {
-            self.enter_consent(resident, purpose, None, now).await?;
-        }
-        Ok(())
-    }
-
-    async fn enter_consent(
-        &self,
-        resident: ResidentId,
-        purpose: Purpose,
-        notice: Option<&str>,
-        now: Timestamp,
-    ) -> Result<(), StoreError> {
-        let sql = "INSERT INTO consent_entry (resident, purpose, sequence, given, notice, recorded_at)
-            SELECT $1, $2, coalesce(max(sequence), 0) + 1, $3, $4, $5
-            FROM consent_entry WHERE resident = $1 AND purpose = $2";
-        let values = vec![
-            resident.0.into(),
-            purpose.word().into(),
-            notice.is_some().into(),
-            notice.unwrap_or_default().into(),
-            to_millis(now).into(),
-        ];
-        self.execute(sql, values).await?;
-        Ok(())
     }
 
     /// Adds to a resident's record of pickups; `false` when it was there already.

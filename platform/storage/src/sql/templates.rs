@@ -8,7 +8,9 @@ use gatepost_domain::{
     id::{CommunityId, ResidentId, TemplateId},
     parcel::StateName,
 };
-use sea_orm::{ColumnTrait, ConnectionTrait as _, EntityTrait, IntoActiveModel, Order, QueryFilter, QueryOrder, QuerySelect};
+use sea_orm::{
+    ColumnTrait, ConnectionTrait as _, EntityTrait, IntoActiveModel, Order, QueryFilter, QueryOrder, QuerySelect,
+};
 
 use uuid::Uuid;
 

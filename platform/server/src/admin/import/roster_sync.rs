@@ -141,9 +141,19 @@ impl Sync<'_> {
             let mut service = self.client.residents();
             if agreed {
                 let notice = entry.notice.clone();
-                answer(service.grant_consent(GrantConsentRequest { request_id, resident_id, purpose, notice }).await)?;
+                answer(
+                    service
+                        .grant_consent(GrantConsentRequest {
+                            request_id,
+                            resident_id,
+                            purpose,
+                            notice,
+                            ..Default::default()
+                        })
+                        .await,
+                )?;
             } else {
-                let request = WithdrawConsentRequest { request_id, resident_id, purpose };
+                let request = WithdrawConsentRequest { request_id, resident_id, purpose, ..Default::default() };
                 answer(service.withdraw_consent(request).await)?;
             }
         }

@@ -2,7 +2,7 @@
 
 use gatepost_domain::{ReminderCause, consent::Purpose, id::ResidentId, resident::Resident};
 use gatepost_proto::v1;
-use gatepost_storage::{Channel, Delivery, NoticeRecord};
+use gatepost_storage::{Channel, Delivery, NoticeRecord, ShownNotice};
 
 use super::{id, instant_to_proto, required, text};
 use crate::problem::Problem;
@@ -47,6 +47,16 @@ pub fn resident_to_proto(resident: &Resident) -> v1::Resident {
         consents: resident.consents.iter().map(|purpose| purpose_to_proto(*purpose).into()).collect(),
         faces: resident.faces as i32,
     }
+}
+
+/// The notice that was shown.
+pub fn notice(request: &v1::GrantConsentRequest) -> Result<ShownNotice, Problem> {
+    let sha256 = match &request.notice_sha256[..] {
+        [] => None,
+        bytes => Some(bytes.try_into().map_err(|_| Problem::invalid("notice_sha256", "32 bytes, or empty"))?),
+    };
+    let version = required(&request.notice, "notice", 200)?;
+    Ok(ShownNotice { version, sha256, by_guardian: request.by_guardian })
 }
 
 /// A purpose that must be chosen.
