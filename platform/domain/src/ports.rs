@@ -87,12 +87,15 @@ pub struct Claim {
     pub leases: Vec<Lease>,
     /// When a claim will next find anything, as far as the index knows.
     pub next_look: Option<Timestamp>,
-    /// How far the index's own time is ahead of the caller's, if the index has one that all replicas share.
+    /// How far the index's own time, when it answered, was ahead of the caller's, when it was asked; if the index has one
+    /// that all replicas share.
     pub offset: Option<SignedDuration>,
     /// Leases among these that their last holder let run out.
     pub expired: u64,
     /// Why a part of the index did not answer.
     pub failed: Option<TimersError>,
+    /// Whether another server answers than before: it may lack what was last written to the other one.
+    pub doubtful: bool,
     /// Whether a part of the index was lost: rebuild it. What is there can be leased all the same.
     pub lost: bool,
 }

@@ -131,6 +131,9 @@ pub struct Timers {
     /// How often the rows are swept for deadlines that the index missed.
     #[serde(with = "humantime_serde")]
     pub sweep_every: Duration,
+    /// How far overdue a deadline must be before the sweep takes it from the index.
+    #[serde(with = "humantime_serde")]
+    pub sweep_grace: Duration,
 }
 
 impl Default for Timers {
@@ -145,6 +148,7 @@ impl Default for Timers {
             held_max: 50_000,
             lease: Duration::from_secs(5),
             sweep_every: Duration::from_secs(30),
+            sweep_grace: Duration::from_secs(30),
         }
     }
 }
@@ -299,6 +303,9 @@ impl Config {
         }
         if !(Duration::from_millis(1)..=Duration::from_secs(3600)).contains(&self.timers.slot_width) {
             return Err(ConfigError::Range("timers.slot_width must be 1ms to 1h"));
+        }
+        if !(Duration::from_secs(1)..=Duration::from_secs(3600)).contains(&self.timers.sweep_grace) {
+            return Err(ConfigError::Range("timers.sweep_grace must be 1s to 1h"));
         }
         if !(1..=64).contains(&self.vision.frames_per_camera) {
             return Err(ConfigError::Range("vision.frames_per_camera must be 1 to 64"));

@@ -1,30 +1,28 @@
 //! Looks at parcels whose time may have come: many in one transaction, each deciding for itself.
 
 use std::{
-    collections::{HashMap, HashSet, hash_map::Entry},
+    collections::{HashMap, HashSet},
     sync::Arc,
 };
 
 use gatepost_domain::{
     Effect, Parcel, Step, Timestamp,
     id::{CommunityId, CourierId, ParcelId, ResidentId},
-    journey::{rearm, recall},
-    policy::WaitingPolicy,
+    journey::recall,
     ports::{Move, Timer},
     usual::PICKUPS_MAX,
 };
 use gatepost_process::telemetry;
-use gatepost_storage::{PolicyKey, Tx};
+use gatepost_storage::Tx;
 use opentelemetry::KeyValue;
 
 use crate::{
+    failpoint,
     journey::Setting,
     platform::Platform,
     problem::{Problem, settle},
+    timers::Ground as _,
 };
-
-/// Waiting parcels read and saved at once when a policy changes.
-const REARMED_AT_ONCE: u64 = 500;
 
 /// What became of timers that were fired.
 #[derive(Debug, Default)]
@@ -74,6 +72,9 @@ impl Platform {
         });
         let moves = moves.collect();
         tx.commit().await?;
+        if fired.changed > 0 {
+            failpoint::die_at("timers.committed");
+        }
         self.count(&steps, &fired, parcels.len());
         self.follow(moves, fired.changed > 0).await;
         Ok(fired)
@@ -116,42 +117,6 @@ impl Platform {
         // What came due first is told first.
         taken.sort_by_key(|taken| taken.due);
         Ok(taken)
-    }
-
-    /// Moves the deadlines of everything that waits under a layer of the policy, as part of the change of that layer:
-    /// both happen or neither.
-    pub async fn rearm(&self, tx: &Tx, layer: &PolicyKey, now: Timestamp) -> Result<(), Problem> {
-        let (community, courier) = match layer {
-            PolicyKey::Tenant => (None, None),
-            PolicyKey::Community(id) => (Some(id), None),
-            PolicyKey::Courier(id) => (None, Some(id)),
-        };
-        let mut policies: HashMap<(CommunityId, CourierId), WaitingPolicy> = HashMap::new();
-        let mut after = None;
-        loop {
-            let waiting = tx.lock_waiting(community, courier, after, REARMED_AT_ONCE).await?;
-            let last = (waiting.len() as u64) < REARMED_AT_ONCE;
-            after = waiting.last().map(Parcel::id);
-            let mut moved = Vec::with_capacity(waiting.len());
-            for parcel in waiting {
-                let key = (parcel.facts().community.clone(), parcel.facts().courier.clone());
-                let policy = match policies.entry(key) {
-                    Entry::Occupied(known) => known.into_mut(),
-                    Entry::Vacant(new) => {
-                        let found = self.policy(tx, &new.key().0, Some(&new.key().1)).await?;
-                        new.insert(found)
-                    }
-                };
-                let step = rearm::rearm(parcel, policy);
-                if step.changed {
-                    moved.push(step.parcel);
-                }
-            }
-            tx.save_locked(&moved, now).await?;
-            if last {
-                return Ok(());
-            }
-        }
     }
 
     async fn save_taken(&self, tx: &Tx, taken: &[Taken], now: Timestamp) -> Result<(), Problem> {

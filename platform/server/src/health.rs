@@ -1,4 +1,7 @@
 //! gRPC health with real dependencies: serving while the database answers and the schema is current.
+//!
+//! A timer index that is away is no reason to send nobody here: everything is answered, and deadlines come from the rows,
+//! late by a bounded time. It has a name of its own, [`TIMERS`], for whoever wants to be told.
 
 use gatepost_proto::v1::{
     event_service_server::EventServiceServer, gate_service_server::GateServiceServer,
@@ -13,9 +16,12 @@ use crate::platform::Platform;
 
 const LOOK_EVERY: SignedDuration = SignedDuration::from_secs(5);
 
-/// The whole server ("") and each public service.
-const SERVICES: [&str; 4] =
-    ["", ParcelServiceServer::<()>::NAME, EventServiceServer::<()>::NAME, GateServiceServer::<()>::NAME];
+/// Whether deadlines come from the timer index.
+const TIMERS: &str = "gatepost.timers";
+
+/// The whole server (""), each public service, and the timers.
+const SERVICES: [&str; 5] =
+    ["", ParcelServiceServer::<()>::NAME, EventServiceServer::<()>::NAME, GateServiceServer::<()>::NAME, TIMERS];
 
 /// Looks once, so that whoever can ask is told the truth. Gates are only served while a vision worker is connected.
 pub async fn look(platform: &Platform, reporter: &HealthReporter) {
@@ -25,7 +31,11 @@ pub async fn look(platform: &Platform, reporter: &HealthReporter) {
     }
     let gates = database.is_ok() && platform.hub.workers() > 0;
     for service in SERVICES {
-        let good = if service == GateServiceServer::<()>::NAME { gates } else { database.is_ok() };
+        let good = match service {
+            TIMERS => platform.timekeeping.is_reachable(),
+            _ if service == GateServiceServer::<()>::NAME => gates,
+            _ => database.is_ok(),
+        };
         let status = if good { ServingStatus::Serving } else { ServingStatus::NotServing };
         reporter.set_service_status(service, status).await;
     }

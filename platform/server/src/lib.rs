@@ -5,8 +5,10 @@ pub mod admin;
 mod api;
 mod auth;
 pub mod config;
+pub mod failpoint;
 mod fire;
 mod health;
+mod housekeeping;
 mod journey;
 mod ledger;
 mod metrics;
@@ -14,6 +16,7 @@ mod notification;
 mod platform;
 mod premises;
 mod problem;
+mod rearm;
 mod recognition;
 mod timers;
 mod vault;
@@ -121,6 +124,7 @@ pub async fn run(
     let address = listener.local_addr()?;
     shutdown.spawn("timers", timers::run(platform.clone(), draining.clone()));
     shutdown.spawn("sweep", timers::sweep(platform.clone(), draining.clone()));
+    shutdown.spawn("housekeeping", housekeeping::keep_house(platform.clone(), draining.clone()));
     shutdown.spawn("lookahead", timers::look_ahead(platform.clone(), draining.clone()));
     shutdown.spawn("notices", notification::run(platform.clone(), channels, draining.clone()));
     shutdown.spawn("grpc", async move {

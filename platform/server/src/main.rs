@@ -17,7 +17,7 @@ use gatepost_process::{
     shutdown::Shutdown,
     telemetry::{self, TelemetryConfig},
 };
-use gatepost_server::{Rotation, admin, config::Config, wiring};
+use gatepost_server::{Rotation, admin, config::Config, failpoint, wiring};
 
 /// What streams and calls may take to end after the first signal.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(20);
@@ -147,6 +147,7 @@ fn settings(args: &SettingsArgs) -> anyhow::Result<Config> {
 }
 
 async fn serve(args: ServeArgs) -> anyhow::Result<()> {
+    failpoint::set_up();
     let mut config = settings(&args.settings)?;
     config.listen.grpc = args.listen.unwrap_or(config.listen.grpc);
     config.listen.metrics = args.metrics.unwrap_or(config.listen.metrics);
@@ -174,7 +175,7 @@ async fn run(
     let (address, metrics) = metrics_http::serve(config.listen.metrics, guard.registry(), shutdown.draining()).await?;
     shutdown.spawn("metrics", metrics);
     tracing::info!("metrics on http://{address}/metrics");
-    gatepost_server::run(config, data_dir, SystemClock::shared(), shutdown).await?;
+    gatepost_server::run(config, data_dir, failpoint::clock(), shutdown).await?;
     shutdown.clone().finished(DRAIN_TIMEOUT).await
 }
 

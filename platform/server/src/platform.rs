@@ -17,7 +17,12 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::{
-    config::Config, metrics::Metrics, premises::Known, problem::Problem, timers::Timekeeping, vault::Vault,
+    config::Config,
+    metrics::Metrics,
+    premises::Known,
+    problem::Problem,
+    timers::{self, Timekeeping},
+    vault::Vault,
     vision::hub::Hub,
 };
 
@@ -144,26 +149,13 @@ impl Platform {
         Ok(())
     }
 
-    /// After a commit: moves the index after the rows, and wakes who waits for events and notices. That the index does
-    /// not follow is no error: the look ahead puts back what it misses, and the sweep finds the rest.
+    /// After a commit: wakes who waits for events and notices, and moves the index after the rows.
     pub async fn follow(&self, moves: Vec<Move>, news: bool) {
         if news {
             self.wakes.events.send_modify(|count| *count += 1);
             self.wakes.notices.send_modify(|count| *count += 1);
         }
-        if moves.is_empty() {
-            return;
-        }
-        if let Err(error) = self.timers.schedule(&moves).await {
-            tracing::warn!(timers = moves.len(), %error, "timers not moved, the look ahead or the sweep will find them");
-            self.metrics.timers_not_moved.add(moves.len() as u64, &[]);
-        }
-        self.metrics.timers_scheduled.add(moves.len() as u64, &[]);
-        if let Some(due) = moves.iter().filter_map(|step| step.due).min()
-            && self.timekeeping.looks_later_than(due)
-        {
-            self.wakes.timers.send_modify(|count| *count += 1);
-        }
+        timers::follow(self, moves).await;
     }
 
     /// The waiting policy in effect for a community and a courier.

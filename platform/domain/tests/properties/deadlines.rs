@@ -2,11 +2,12 @@
 
 use gatepost_domain::{
     Effect, Parcel, Step, Timestamp,
-    journey::{deposit::Deposit, deposit::deposit, door_delivery, pickup, remind},
+    journey::{deposit::Deposit, deposit::deposit, door_delivery, pickup, rearm::rearm, remind},
     parcel::StateName,
     policy::WaitingPolicy,
 };
 use jiff::SignedDuration;
+use proptest::prelude::*;
 
 use crate::fixture::{Act, World};
 
@@ -156,4 +157,39 @@ fn nothing_happens_at_the_door_before_the_parcel_left_its_compartment() {
     };
     assert_eq!(report(start()), left);
     assert_eq!(report(left + MOMENT), left + MOMENT);
+}
+
+/// T1 and T2 in milliseconds, T1 below T2.
+fn deadlines() -> impl Strategy<Value = (i64, i64)> {
+    (1i64..200 * 3_600_000, 1i64..200 * 3_600_000).prop_map(|(t1, more)| (t1, t1 + more))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_policy_and_every_change_of_it_holds_to_the_millisecond(
+        (before, after) in (deadlines(), deadlines()),
+    ) {
+        let under = |(t1, t2)| {
+            let (remind_after, recall_after) = (SignedDuration::from_millis(t1), SignedDuration::from_millis(t2));
+            World::new(WaitingPolicy { remind_after, recall_after, ..world().policy })
+        };
+        let (old, new) = (under(before), under(after));
+        let waiting = old.tell(old.announce(start(), true), start(), &[(Act::Deposit, 1)]);
+        let step = rearm(waiting.clone(), &new.policy);
+        prop_assert_eq!(step.changed, before != after);
+        prop_assert_eq!(step.effects.len(), 0);
+        let deposited_at = waiting.stay().expect("a deposit").deposited_at;
+        let (t1, t2) = (deposited_at + new.policy.remind_after, deposited_at + new.policy.recall_after);
+        prop_assert_eq!(step.parcel.next_due(), Some(t1));
+        let take = |act, now| new.take(step.parcel.clone(), act, now).unwrap();
+        let changed = [t1 - MOMENT, t1, t1 + MOMENT].map(|now| take(Act::WhenDue, now).changed);
+        prop_assert_eq!(changed, [false, true, true]);
+        let recalled = [t2 - MOMENT, t2, t2 + MOMENT]
+            .map(|now| take(Act::WhenDue, now).parcel.state().name() == StateName::RecallRequested);
+        prop_assert_eq!(recalled, [false, true, true]);
+        let reminded = [t1 - MOMENT, t1, t2 - MOMENT, t2, t2 + MOMENT].map(|now| reminds(&take(Act::SeenAtGate, now)));
+        prop_assert_eq!(reminded, [false, true, true, false, false]);
+    }
 }

@@ -101,11 +101,17 @@ impl Communities {
                 tx.courier(id).await?.ok_or(Problem::NotFound(Missing::Courier))?;
             }
         }
+        // Whoever sets deadlines by the old policy commits first, and is given the new ones with the others.
+        tx.lock_policies().await?;
         tx.set_policy_layer(&key, &layer).await?;
         check_everywhere(&tx.policy_layers().await?)?;
-        self.0.rearm(tx, &key, mutation.now).await?;
+        tx.begin_rearm(&key).await?;
         let answer = v1::SetWaitingPolicyResponse { policy: request.policy };
-        self.0.commit(mutation, answer, &[]).await
+        let answer = self.0.commit(mutation, answer, &[]).await?;
+        if let Err(error) = self.0.rearm().await {
+            tracing::error!(%error, "deadlines do not all follow the new policy yet, it will be tried again");
+        }
+        Ok(answer)
     }
 
     async fn get_policy(&self, request: v1::GetWaitingPolicyRequest) -> Result<v1::GetWaitingPolicyResponse, Problem> {

@@ -80,6 +80,8 @@ impl Parcels {
             ControlFlow::Break(answer) => return Ok(answer),
             ControlFlow::Continue(mutation) => mutation,
         };
+        // It may set deadlines, which must be there to be found when the policy changes.
+        mutation.tx.keep_policies().await?;
         let parcel = own(&mutation.tx, &call.courier, call.parcel_id).await?;
         let setting = self.platform.setting(&mutation.tx, &parcel, mutation.now).await?;
         let step = step(parcel, setting.circumstances(), &setting.community.topology)?;

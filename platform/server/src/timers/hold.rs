@@ -1,6 +1,6 @@
 //! The slots this replica has leased, and their timers in memory until each is fired and acknowledged.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use gatepost_domain::{
     Timestamp,
@@ -10,7 +10,7 @@ use gatepost_domain::{
 /// What is held.
 #[derive(Debug, Default)]
 pub struct Hold {
-    slots: HashMap<Slot, Held>,
+    slots: BTreeMap<Slot, Held>,
     /// Read and not under way, by when each is to be fired.
     queue: BTreeSet<(Timestamp, Timer, Slot)>,
     /// Read and not acknowledged.

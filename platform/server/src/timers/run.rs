@@ -10,8 +10,8 @@ use jiff::SignedDuration;
 use tokio::{sync::watch, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use super::{AHEAD, hold::Hold, rebuild::rebuild};
-use crate::{fire::Fired, platform::Platform};
+use super::{AHEAD, ground::Ground, hold::Hold, rebuild::rebuild};
+use crate::{failpoint, fire::Fired};
 
 /// At most this long without looking at the index: another replica may have died with an earlier timer.
 const LONGEST_WAIT: SignedDuration = SignedDuration::from_secs(5);
@@ -25,12 +25,12 @@ const PAUSE: SignedDuration = SignedDuration::from_secs(1);
 const HELD_LONGEST: SignedDuration = SignedDuration::from_secs(60);
 
 /// Runs until the process drains, and then gives back what it holds.
-pub async fn run(platform: Platform, draining: CancellationToken) -> anyhow::Result<()> {
-    let mut keeper = Keeper::new(platform.clone());
-    let mut woken = platform.wakes.timers.subscribe();
+pub async fn run<G: Ground>(ground: G, draining: CancellationToken) -> anyhow::Result<()> {
+    let mut keeper = Keeper::new(ground.clone());
+    let mut woken = ground.woken().subscribe();
     loop {
         // Whoever sets a timer from here on wakes us. Whatever ended the sleep, a wake-up counts.
-        platform.timekeeping.will_look_at(Timestamp::MAX);
+        ground.timekeeping().will_look_at(Timestamp::MAX);
         if woken.has_changed().unwrap_or(false) {
             woken.mark_unchanged();
             keeper.look_at = None;
@@ -38,13 +38,14 @@ pub async fn run(platform: Platform, draining: CancellationToken) -> anyhow::Res
         keeper.turn().await;
         let next = keeper.next_turn();
         // Not the next turn: that may have other reasons, and does not look then.
-        platform.timekeeping.will_look_at(keeper.look_at.unwrap_or(Timestamp::MAX));
-        let local = next - (platform.shared_now() - platform.now());
+        ground.timekeeping().will_look_at(keeper.look_at.unwrap_or(Timestamp::MAX));
+        let local = next - (ground.shared_now() - ground.now());
         tokio::select! {
+            biased;
             () = draining.cancelled() => break,
-            () = platform.clock.sleep_until(local) => {}
-            () = changed(woken.clone()) => {}
             Some(outcome) = keeper.work.join_next() => keeper.worked(outcome),
+            () = changed(woken.clone()) => {}
+            () = ground.clock().sleep_until(local) => {}
         }
     }
     keeper.give_back().await;
@@ -53,7 +54,7 @@ pub async fn run(platform: Platform, draining: CancellationToken) -> anyhow::Res
 
 /// Returns once there is something that `woken` has not seen, and leaves it unseen.
 async fn changed(mut woken: watch::Receiver<u64>) {
-    // The sender lives as long as the platform.
+    // The sender lives as long as the ground.
     let _ = woken.changed().await;
 }
 
@@ -63,8 +64,8 @@ enum Outcome {
     Rebuilt(Result<(), TimersError>),
 }
 
-struct Keeper {
-    platform: Platform,
+struct Keeper<G> {
+    ground: G,
     terms: Terms,
     hold: Hold,
     work: JoinSet<Outcome>,
@@ -78,11 +79,11 @@ struct Keeper {
     away: bool,
 }
 
-impl Keeper {
-    fn new(platform: Platform) -> Self {
-        let lease = SignedDuration::try_from(platform.config.timers.lease).unwrap_or(SignedDuration::from_secs(5));
+impl<G: Ground> Keeper<G> {
+    fn new(ground: G) -> Self {
+        let lease = SignedDuration::try_from(ground.settings().lease).unwrap_or(SignedDuration::from_secs(5));
         Self {
-            platform,
+            ground,
             terms: Terms { ahead: AHEAD, lease, slots_max: SLOTS_MAX },
             hold: Hold::default(),
             work: JoinSet::new(),
@@ -96,7 +97,7 @@ impl Keeper {
     }
 
     async fn turn(&mut self) {
-        let now = self.platform.shared_now();
+        let now = self.ground.shared_now();
         if self.look_at.is_none_or(|at| at <= now) && self.has_room() {
             self.look().await;
         }
@@ -104,17 +105,17 @@ impl Keeper {
         self.fire();
         self.acknowledge().await;
         self.renew().await;
-        self.platform.metrics.timers_held.record(self.hold.len() as u64, &[]);
+        self.ground.metrics().timers_held.record(self.hold.len() as u64, &[]);
     }
 
     fn has_room(&self) -> bool {
-        self.hold.len() < self.platform.config.timers.held_max
+        self.hold.len() < self.ground.settings().held_max
     }
 
     fn next_turn(&self) -> Timestamp {
-        let mut next = self.platform.shared_now() + LONGEST_WAIT;
+        let mut next = self.ground.shared_now() + LONGEST_WAIT;
         if self.has_room() {
-            next = next.min(self.look_at.unwrap_or(self.platform.shared_now()));
+            next = next.min(self.look_at.unwrap_or(self.ground.shared_now()));
         }
         if self.batches < BATCHES_MAX {
             next = next.min(self.hold.next().unwrap_or(Timestamp::MAX));
@@ -127,10 +128,10 @@ impl Keeper {
 
     /// Leases what is due soon.
     async fn look(&mut self) {
-        let (platform, began) = (self.platform.clone(), self.platform.now());
-        let claim = platform.timers.claim(began, self.terms).await;
-        platform.metrics.timers_claim.record(platform.now().duration_since(began).as_secs_f64().max(0.0), &[]);
-        let pause = platform.shared_now() + PAUSE;
+        let (ground, began) = (self.ground.clone(), self.ground.now());
+        let claim = ground.index().claim(began, self.terms).await;
+        ground.metrics().timers_claim.record(ground.now().duration_since(began).as_secs_f64().max(0.0), &[]);
+        let pause = ground.shared_now() + PAUSE;
         let failure = match &claim {
             Ok(claim) => claim.failed.as_ref(),
             Err(error) => Some(error),
@@ -141,24 +142,32 @@ impl Keeper {
             return;
         };
         if let Some(offset) = claim.offset {
-            platform.timekeeping.set_offset(offset);
-            platform.metrics.timers_clock_offset.record(i64::try_from(offset.as_millis()).unwrap_or(i64::MAX), &[]);
+            ground.timekeeping().learn_offset(offset, ground.now().duration_since(began));
+            let offset = ground.timekeeping().offset();
+            ground.metrics().timers_clock_offset.record(i64::try_from(offset.as_millis()).unwrap_or(i64::MAX), &[]);
         }
-        platform.metrics.timers_leases_expired.add(claim.expired, &[]);
-        platform.metrics.timers_loaded.record(u64::from(!claim.lost), &[]);
+        ground.metrics().timers_leases_expired.add(claim.expired, &[]);
+        ground.metrics().timers_loaded.record(u64::from(!claim.lost), &[]);
         if self.hold.leases().is_empty() {
-            self.renew_at = platform.shared_now() + self.terms.lease / 2;
+            self.renew_at = ground.shared_now() + self.terms.lease / 2;
+        }
+        if !claim.leases.is_empty() {
+            failpoint::die_at("timers.claimed");
         }
         for lease in claim.leases {
             self.hold.lease(lease);
+        }
+        if claim.doubtful {
+            tracing::warn!("another server holds the timer index, what was last written may be lost: looking ahead");
+            ground.timekeeping().look_ahead_anew();
         }
         if claim.lost {
             self.rebuild();
         }
         // The index tells in the caller's time.
-        let offset = platform.shared_now() - platform.now();
+        let offset = ground.shared_now() - ground.now();
         let next = claim.next_look.map_or(Timestamp::MAX, |at| at.saturating_add(offset).unwrap_or(Timestamp::MAX));
-        let longest = platform.shared_now() + if claim.failed.is_some() { PAUSE } else { LONGEST_WAIT };
+        let longest = ground.shared_now() + if claim.failed.is_some() { PAUSE } else { LONGEST_WAIT };
         self.look_at = Some(next.min(longest));
     }
 
@@ -171,17 +180,18 @@ impl Keeper {
         } else if failure.is_none() && self.away {
             tracing::info!("the timer index answers again");
             // It may have lost what was written before it went away.
-            self.platform.timekeeping.returned.send_modify(|count| *count += 1);
+            self.ground.timekeeping().look_ahead_anew();
         }
         self.away = failure.is_some();
-        self.platform.metrics.timers_reachable.record(u64::from(!self.away), &[]);
+        self.ground.timekeeping().set_reachable(!self.away);
+        self.ground.metrics().timers_reachable.record(u64::from(!self.away), &[]);
     }
 
     fn rebuild(&mut self) {
-        if !self.rebuilding && self.rebuild_at <= self.platform.shared_now() {
+        if !self.rebuilding && self.rebuild_at <= self.ground.shared_now() {
             self.rebuilding = true;
-            let platform = self.platform.clone();
-            self.work.spawn(async move { Outcome::Rebuilt(rebuild(&platform).await) });
+            let ground = self.ground.clone();
+            self.work.spawn(async move { Outcome::Rebuilt(rebuild(&ground).await) });
         }
     }
 
@@ -191,7 +201,7 @@ impl Keeper {
             // A slot that was leased anew is read from its beginning.
             let mut skip = if self.hold.is_fresh(lease.slot) { 0 } else { self.hold.unacknowledged(lease.slot) };
             while self.has_room() {
-                match self.platform.timers.read(&lease, skip).await {
+                match self.ground.index().read(&lease, skip).await {
                     Ok(page) => {
                         self.hold.read(lease.slot, skip, &page);
                         if page.is_empty() && skip == 0 {
@@ -205,7 +215,7 @@ impl Keeper {
                     }
                     Err(error) => {
                         tracing::debug!(%error, "slot not read, it will be tried again");
-                        self.look_at = Some(self.platform.shared_now() + PAUSE);
+                        self.look_at = Some(self.ground.shared_now() + PAUSE);
                         return;
                     }
                 }
@@ -216,23 +226,23 @@ impl Keeper {
     /// Begins to fire what is due.
     fn fire(&mut self) {
         while self.batches < BATCHES_MAX {
-            let now = self.platform.shared_now();
-            let due = self.hold.due(now, self.platform.config.timers.batch);
+            let now = self.ground.shared_now();
+            let due = self.hold.due(now, self.ground.settings().batch);
             if due.is_empty() {
                 return;
             }
             self.batches += 1;
-            let platform = self.platform.clone();
+            let ground = self.ground.clone();
             self.work.spawn(async move {
                 let parcels: Vec<_> = due.iter().map(|(timer, _)| timer.parcel).collect();
-                let fired = platform.fire(&parcels, now).await.map_err(|error| error.to_string());
+                let fired = ground.fire(&parcels, now).await.map_err(|error| error.to_string());
                 Outcome::Fired(due, fired)
             });
         }
     }
 
     fn worked(&mut self, outcome: Result<Outcome, tokio::task::JoinError>) {
-        let now = self.platform.shared_now();
+        let now = self.ground.shared_now();
         match outcome {
             Ok(Outcome::Fired(timers, Ok(fired))) => {
                 self.batches -= 1;
@@ -275,11 +285,11 @@ impl Keeper {
             return;
         }
         self.batches += 1;
-        let platform = self.platform.clone();
+        let ground = self.ground.clone();
         self.work.spawn(async move {
             let mut all = Fired::default();
             for (timer, _) in &timers {
-                match platform.fire(&[timer.parcel], now).await {
+                match ground.fire(&[timer.parcel], now).await {
                     Ok(fired) => all.not_due.extend(fired.not_due),
                     Err(error) => {
                         tracing::error!(parcel.id = %timer.parcel, %error, "deadline not handled");
@@ -293,7 +303,8 @@ impl Keeper {
 
     async fn acknowledge(&mut self) {
         for ended in self.hold.ended() {
-            if let Err(error) = self.platform.timers.acknowledge(&ended.lease, &ended.fired, ended.extent).await {
+            failpoint::die_at("timers.acknowledging");
+            if let Err(error) = self.ground.index().acknowledge(&ended.lease, &ended.fired, ended.extent).await {
                 // Its lease runs out, everything in it is fired again, and nothing happens.
                 tracing::debug!(%error, "slot not acknowledged");
             }
@@ -301,7 +312,7 @@ impl Keeper {
     }
 
     async fn renew(&mut self) {
-        let now = self.platform.shared_now();
+        let now = self.ground.shared_now();
         if now < self.renew_at {
             return;
         }
@@ -310,7 +321,7 @@ impl Keeper {
         if leases.is_empty() {
             return;
         }
-        match self.platform.timers.renew(&leases, self.platform.now(), self.terms).await {
+        match self.ground.index().renew(&leases, self.ground.now(), self.terms).await {
             Ok(renewed) => {
                 if renewed.contains(&None) {
                     // Something new is there, or the index was emptied.
@@ -336,7 +347,7 @@ impl Keeper {
             }
         }
         self.acknowledge().await;
-        if let Err(error) = self.platform.timers.release(&self.hold.leases()).await {
+        if let Err(error) = self.ground.index().release(&self.hold.leases()).await {
             tracing::warn!(%error, "slots not given back, their leases run out");
         }
     }

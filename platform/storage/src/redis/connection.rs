@@ -112,6 +112,19 @@ impl Connection {
         }
     }
 
+    /// Asks every server that takes writes, for no shard's sake: whoever does not answer is not left alone for it, and
+    /// nobody waits for longer than one answer may take.
+    pub(super) async fn ask_all<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, TimersError> {
+        let asked = tokio::time::timeout(RESPONSE_LIMIT, async {
+            match self.opened.get_or_try_init(|| open(&self.options)).await?.clone() {
+                Opened::Single(mut connection) => command.query_async(&mut connection).await,
+                Opened::Cluster(mut connection) => command.query_async(&mut connection).await,
+            }
+        });
+        let answer = asked.await.unwrap_or_else(|_| Err((ErrorKind::Io, "no answer in time").into()));
+        answer.map_err(unavailable)
+    }
+
     /// The outer error: nobody was asked.
     async fn send<T: FromRedisValue>(&self, shard: u16, command: &Cmd) -> Result<Result<T, RedisError>, TimersError> {
         let resting = &self.resting[usize::from(shard) % self.resting.len()];

@@ -2,6 +2,7 @@
 //! is made again. What is kept there is told in `timers`.
 
 mod connection;
+mod history;
 mod keys;
 mod rebuild;
 mod timers;

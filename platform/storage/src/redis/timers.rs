@@ -21,8 +21,8 @@
 //! replicas learn of it when they look at the shard the next time, at the latest after [`RedisOptions::look_every`], and
 //! matter only if the first one dies before.
 //!
-//! What this does not notice: writes lost in a failover while the loaded mark survived. The look ahead over the rows
-//! puts those back.
+//! Writes lost in a failover while the loaded mark survived are not seen here. A claim tells that another server answers
+//! ([`Claim::doubtful`], see `history`), and the look ahead over the rows puts them back.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -30,7 +30,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use futures::future::join_all;
+use futures::future::{join, join_all};
 use gatepost_domain::{
     Timestamp,
     ports::{Claim, Extent, Lease, Move, PAGE, Slot, Terms, Timer, Timers, TimersError},
@@ -41,6 +41,7 @@ use uuid::Uuid;
 use super::{
     RedisOptions,
     connection::{Call, Connection, Script},
+    history::History,
     keys::{self, Keys, member, number, score_to_token, token_to_score, unreadable},
 };
 
@@ -60,6 +61,7 @@ pub struct RedisTimers {
     pub(super) rebuild: Mutex<Option<Uuid>>,
     /// Names this replica while it rebuilds.
     pub(super) replica: Uuid,
+    history: History,
     server_time: bool,
     look_every: i64,
     views: Mutex<Vec<View>>,
@@ -135,6 +137,7 @@ impl RedisTimers {
             scripts,
             rebuild: Mutex::new(None),
             replica: Uuid::new_v4(),
+            history: History::default(),
             server_time: options.server_time,
             look_every: i64::try_from(options.look_every.as_millis()).unwrap_or(i64::MAX),
             views: Mutex::new(vec![View::default(); usize::from(options.shards)]),
@@ -289,7 +292,8 @@ impl Timers for RedisTimers {
             asked
         };
         let terms = Terms { slots_max: terms.slots_max.div_ceil(asked.len().max(1)), ..terms };
-        let answers = join_all(asked.iter().map(|shard| self.claim_from(*shard, now, terms))).await;
+        let claims = join_all(asked.iter().map(|shard| self.claim_from(*shard, now, terms)));
+        let (answers, ()) = join(claims, self.history.look(&self.connection, caller, self.look_every)).await;
         let mut claim = Claim::default();
         let mut failures = Vec::new();
         let mut views = self.views();
@@ -316,6 +320,7 @@ impl Timers for RedisTimers {
             return Err(error);
         }
         claim.failed = failures.pop();
+        claim.doubtful = self.history.take_news();
         claim.offset = views.first().filter(|_| self.server_time).map(|view| SignedDuration::from_millis(view.offset));
         let next = views.iter().filter_map(|view| Some(view.head? - ahead - view.offset)).min();
         claim.next_look = next.and_then(|next| Timestamp::from_millisecond(next).ok());

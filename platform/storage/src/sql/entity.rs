@@ -55,6 +55,14 @@ table!(access_key, "access_key", {
     revoked_at: Option<i64>,
 });
 
+table!(rearm, "rearm", {
+    #[sea_orm(primary_key, auto_increment = false)]
+    scope: String,
+    #[sea_orm(primary_key, auto_increment = false)]
+    subject: String,
+    after: Option<Uuid>,
+});
+
 table!(policy_layer, "policy_layer", {
     #[sea_orm(primary_key, auto_increment = false)]
     scope: String,

@@ -14,6 +14,7 @@ impl MigratorTrait for Migrator {
             Box::new(Step { name: "0007_sealed_templates", sql: include_str!("migrations/0007_sealed_templates.sql") }),
             Box::new(Step { name: "0007_trusted_identity", sql: include_str!("migrations/0007_trusted_identity.sql") }),
             Box::new(Step { name: "0007_consent_ledger", sql: include_str!("migrations/0007_consent_ledger.sql") }),
+            Box::new(Step { name: "0008_rearm", sql: include_str!("migrations/0008_rearm.sql") }),
         ]
     }
 }

@@ -15,6 +15,7 @@ mod notices;
 mod parcel_row;
 mod parcels;
 mod policies;
+mod rearm;
 mod requests;
 mod residents;
 mod store;

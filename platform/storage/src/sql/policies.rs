@@ -67,7 +67,7 @@ impl Tx {
     }
 }
 
-fn columns(key: &PolicyKey) -> (&'static str, &str) {
+pub(super) fn columns(key: &PolicyKey) -> (&'static str, &str) {
     match key {
         PolicyKey::Tenant => (TENANT, ""),
         PolicyKey::Community(community) => (COMMUNITY, community.as_str()),
@@ -75,13 +75,17 @@ fn columns(key: &PolicyKey) -> (&'static str, &str) {
     }
 }
 
-fn from_row(row: Model) -> Result<(PolicyKey, PolicyLayer), StoreError> {
-    let key = match row.scope.as_str() {
+pub(super) fn key(scope: &str, subject: &str) -> Result<PolicyKey, StoreError> {
+    Ok(match scope {
         TENANT => PolicyKey::Tenant,
-        COMMUNITY => PolicyKey::Community(id(&row.subject, "policy_layer.subject")?),
-        COURIER => PolicyKey::Courier(id(&row.subject, "policy_layer.subject")?),
+        COMMUNITY => PolicyKey::Community(id(subject, "policy_layer.subject")?),
+        COURIER => PolicyKey::Courier(id(subject, "policy_layer.subject")?),
         _ => return Err(corrupt("policy_layer.scope")),
-    };
+    })
+}
+
+fn from_row(row: Model) -> Result<(PolicyKey, PolicyLayer), StoreError> {
+    let key = key(&row.scope, &row.subject)?;
     let layer = serde_json::from_str(&row.layer).map_err(|_| corrupt("policy_layer.layer"))?;
     Ok((key, layer))
 }

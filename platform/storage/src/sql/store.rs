@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use gatepost_domain::Timestamp;
 use sea_orm::{
     AccessMode, ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, DbBackend,
     IsolationLevel, SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait,
@@ -10,7 +11,7 @@ use sea_orm::{
 use sea_orm_migration::MigratorTrait;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
-use super::{failure::failure, migrations::Migrator, moves::Moves};
+use super::{failure::failure, migrations::Migrator, moves::Moves, word::from_millis};
 use crate::StoreError;
 
 /// How long a statement waits for a lock, and a caller for a connection.
@@ -82,6 +83,17 @@ impl Store {
             0 => Ok(()),
             pending => Err(StoreError::Unavailable(format!("{pending} migrations are pending"))),
         }
+    }
+
+    /// The database's own time, which all replicas share; none on SQLite, which has no clock but this process's.
+    pub async fn time(&self) -> Result<Option<Timestamp>, StoreError> {
+        if self.connection.get_database_backend() != DbBackend::Postgres {
+            return Ok(None);
+        }
+        let sql = "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint";
+        let row = self.connection.query_one_raw(Statement::from_string(DbBackend::Postgres, sql)).await;
+        let row = row.map_err(failure)?.ok_or(StoreError::NotFound)?;
+        from_millis(row.try_get_by_index(0).map_err(failure)?).map(Some)
     }
 
     /// Empties SQLite's log into the database file. What was deleted is overwritten there, but its earlier versions
