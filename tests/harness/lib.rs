@@ -3,6 +3,7 @@
 pub mod benchmark;
 pub mod clients;
 pub mod collector;
+pub mod crowd;
 pub mod live;
 pub mod processes;
 pub mod services;

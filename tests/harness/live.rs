@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// Small compartments of the one locker that is added for crowds.
-const ROOMS: usize = 60;
+const ROOMS: usize = 120;
 /// The real worker takes a frame in well under this.
 const BETWEEN_FRAMES: SignedDuration = SignedDuration::from_millis(120);
 
@@ -45,7 +45,7 @@ impl Live {
     pub async fn serve(settings: &[(&str, &str)]) -> Live {
         let data_dir = tempfile::tempdir().expect("a temporary folder");
         let settings: Vec<_> = settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-        let (gatepost, address, metrics) = start(data_dir.path(), &settings).await;
+        let (gatepost, address, metrics) = start(data_dir.path(), &settings).await.expect("the platform starts");
         let (line, said) = (Line::default(), vec![gatepost.said().clone()]);
         line.connect(address);
         Live { gatepost, settings, metrics, address, line, said, data_dir }
@@ -53,9 +53,21 @@ impl Live {
 
     /// Starts it again on the same folder with the same settings. Everybody is connected to it.
     pub async fn serve_again(&mut self) {
-        (self.gatepost, self.address, self.metrics) = start(self.data_dir.path(), &self.settings).await;
+        self.try_to_serve_again().await.expect("the platform starts");
+    }
+
+    /// As [`Live::serve_again`], for a platform that may end while it starts.
+    pub async fn try_to_serve_again(&mut self) -> Result<(), Ended> {
+        (self.gatepost, self.address, self.metrics) = start(self.data_dir.path(), &self.settings).await?;
         self.said.push(self.gatepost.said().clone());
         self.line.connect(self.address);
+        Ok(())
+    }
+
+    /// From the next start on, this setting is another.
+    pub fn set(&mut self, key: &str, value: &str) {
+        self.settings.retain(|(known, _)| known != key);
+        self.settings.push((key.to_owned(), value.to_owned()));
     }
 
     /// SIGKILL.
@@ -68,9 +80,24 @@ impl Live {
         self.gatepost.terminate().await;
     }
 
+    /// SIGTERM, to a process that may be gone already.
+    pub async fn terminate_if_running(&self) {
+        self.gatepost.terminate_if_running().await;
+    }
+
     /// Waits for the end of the process.
     pub async fn ended(&mut self) -> Ended {
         self.gatepost.ended().await
+    }
+
+    /// The rest of the first line of this life that has these words.
+    pub async fn says(&mut self, words: &str) -> String {
+        self.gatepost.says(words).await.unwrap_or_else(|ended| panic!("it ended: {ended:?}"))
+    }
+
+    /// Returns when the process has ended, however long that takes.
+    pub async fn gone(&mut self) {
+        self.gatepost.gone().await;
     }
 
     /// The way to the platform as it runs now.
@@ -114,6 +141,11 @@ impl Live {
 
     /// Imports the standard community, without its residents and with room for a crowd, under this policy.
     pub async fn community(&self, policy: WaitingPolicy) {
+        self.community_under(Some(policy)).await;
+    }
+
+    /// As [`Live::community`], under this policy or the default one.
+    pub async fn community_under(&self, policy: Option<WaitingPolicy>) {
         let mut community = standard_community();
         let topology = community.topology.as_mut().expect("the standard community has one");
         let room = |number| v1::Compartment {
@@ -125,7 +157,10 @@ impl Live {
         let request = CreateCommunityRequest { request_id: new_request_id(), community: Some(community) };
         let administrator = self.administrator();
         administrator.communities().create_community(request).await.expect("the community is created");
-        administrator.set_policy(Layer::CommunityId(COMMUNITY.to_owned()), policy).await.expect("the policy is set");
+        if let Some(policy) = policy {
+            let layer = Layer::CommunityId(COMMUNITY.to_owned());
+            administrator.set_policy(layer, policy).await.expect("the policy is set");
+        }
     }
 
     /// Adds a resident who agrees to lockers.
@@ -249,12 +284,12 @@ pub fn now() -> Timestamp {
     SystemClock.now()
 }
 
-async fn start(data_dir: &Path, settings: &[(String, String)]) -> (Process, SocketAddr, SocketAddr) {
+async fn start(data_dir: &Path, settings: &[(String, String)]) -> Result<(Process, SocketAddr, SocketAddr), Ended> {
     let folder = data_dir.display().to_string();
     let arguments = ["serve", "--data-dir", &folder, "--listen", "127.0.0.1:0", "--metrics", "127.0.0.1:0"];
     let environment: Vec<_> = settings.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
     let mut gatepost = Process::start("gatepost", &arguments, &environment);
-    let metrics = gatepost.says("metrics on ").await.expect("the platform starts");
-    let listening = gatepost.says("listening on ").await.expect("the platform starts");
-    (gatepost, address(&listening), address(&metrics))
+    let metrics = gatepost.says("metrics on ").await?;
+    let listening = gatepost.says("listening on ").await?;
+    Ok((gatepost, address(&listening), address(&metrics)))
 }

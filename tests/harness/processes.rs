@@ -120,11 +120,21 @@ impl Process {
         Ended { code: status.code(), said: self.said.text() }
     }
 
+    /// Waits for the end, however long that takes.
+    pub async fn gone(&mut self) {
+        self.child.wait().await.expect("a child of ours");
+    }
+
     /// Asks the program to end.
     pub async fn terminate(&self) {
-        let id = self.child.id().expect("the program runs").to_string();
-        let sent = Command::new("kill").args(["-TERM", &id]).status().await.expect("kill is installed");
-        assert!(sent.success(), "{} was gone already", self.name);
+        assert!(self.child.id().is_some(), "{} was gone already", self.name);
+        self.terminate_if_running().await;
+    }
+
+    /// Asks the program to end if it has not already.
+    pub async fn terminate_if_running(&self) {
+        let Some(id) = self.child.id() else { return };
+        Command::new("kill").args(["-TERM", &id.to_string()]).status().await.expect("kill is installed");
     }
 
     /// Ends the program wherever it stands.

@@ -19,7 +19,7 @@ use std::{
 
 pub use self::{
     postgres::fresh_database,
-    redis::{Redis, RedisCluster, redis_cluster},
+    redis::{Redis, RedisCluster, RedisPair, redis_cluster},
 };
 
 /// Starts a server, waits for the end of its input, ends the server, deletes its folder. By then nobody reads the

@@ -1,5 +1,9 @@
 //! The real program, ended in the middle of everything: what was acknowledged is kept, and nothing happens twice.
 
 mod drain;
+mod failover;
+mod places;
+mod policy;
 mod reminder;
+mod seeded;
 mod workload;

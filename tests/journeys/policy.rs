@@ -124,3 +124,30 @@ async fn a_plan_for_the_millisecond_of_its_making_is_carried_out() {
         assert_eq!((reminded.parcel_id, from_wire(reminded.event_time.unwrap())), (parcel.id, world.now()));
     }
 }
+
+#[tokio::test]
+async fn a_deposit_that_races_with_a_change_of_the_policy_has_its_deadlines() {
+    const ROUNDS: i64 = 12;
+    const PARCELS: usize = 4;
+    let world = World::on(Stack::Servers).await;
+    let administrator = world.administrator();
+    let swift = world.courier("swift-express").await;
+    let wang = world.resident("王芳");
+    for round in 0..ROUNDS {
+        let mut announced = Vec::new();
+        for _ in 0..PARCELS {
+            announced.push(swift.announce(&Label::to(&wang)).await.unwrap().parcel);
+        }
+        let t2 = 30 + round;
+        let deposits = futures::future::join_all(announced.iter().map(|parcel| swift.deposit(parcel)));
+        let (deposited, changed) =
+            tokio::join!(deposits, administrator.set_policy(courier("swift-express"), waits(Some(2), Some(t2))));
+        changed.unwrap();
+        for parcel in deposited {
+            let id = parcel.unwrap().id;
+            let parcel = swift.parcel(&id).await.unwrap();
+            assert_eq!(from_wire(parcel.recall_at.unwrap()), world.now() + hours(t2), "round {round}");
+            swift.pick_up(&id).await.unwrap();
+        }
+    }
+}

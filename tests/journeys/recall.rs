@@ -6,6 +6,7 @@ use gatepost_tests::{
     world::{World, hours, minutes},
 };
 use tonic::Code;
+use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
 
 on_both_stacks!(
     a_forgotten_parcel_is_recalled_once,
@@ -105,9 +106,18 @@ async fn without_any_index_deadlines_come_from_the_rows() {
         .await;
     let swift = world.courier("swift-express").await;
     let parcel = swift.bring(&Label::to(&world.resident("王芳"))).await;
+    let due = from_wire(parcel.recall_at.unwrap());
     // The sweep leaves half a minute to the index.
     world.let_pass(hours(72) + minutes(1)).await;
     let recall = swift.await_event(EventKind::RecallRequested).await;
-    assert_eq!(recall.parcel_id, parcel.id);
+    assert_eq!((recall.parcel_id, from_wire(recall.event_time.unwrap())), (parcel.id, due + minutes(1)));
+    // Everything is answered meanwhile, and whoever asks is told about the timers.
+    let mut health = HealthClient::new(world.line().channel());
+    let mut status = async |service: &str| {
+        let request = HealthCheckRequest { service: service.to_owned() };
+        health.check(request).await.unwrap().into_inner().status()
+    };
+    assert_eq!(status("").await, ServingStatus::Serving);
+    assert_eq!(status("gatepost.timers").await, ServingStatus::NotServing);
     world.drain().await;
 }

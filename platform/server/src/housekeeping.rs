@@ -1,5 +1,6 @@
 //! What is done now and then: answers whose repetition is no longer promised are thrown away, sightings that are too old
-//! to tell anything, and what was deleted but still stands in SQLite's log; and whatever a dying process left undone of a change of the policy is done.
+//! to tell anything, and what was deleted but still stands in SQLite's log; and whatever a dying process left undone of
+//! a change of the policy is done.
 
 use jiff::SignedDuration;
 use tokio_util::sync::CancellationToken;

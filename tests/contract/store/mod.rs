@@ -3,6 +3,7 @@
 mod admin;
 mod compartments;
 mod consents;
+mod deadlines;
 mod events;
 mod fixture;
 mod lifecycle;

@@ -1,5 +1,6 @@
 //! The timers' promises, in this process, on Redis and on a Redis cluster.
 
+mod failover;
 mod faults;
 mod model;
 mod promises;
@@ -164,4 +165,5 @@ promises! {
     missing_timers_are_told,
     scripts_may_be_forgotten,
     a_burst_is_read_and_acknowledged_page_by_page,
+    a_due_time_between_two_milliseconds_is_the_later_one,
 }

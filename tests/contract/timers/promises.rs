@@ -344,3 +344,13 @@ pub async fn a_burst_is_read_and_acknowledged_page_by_page(bench: Bench) {
     assert_eq!(fired.len() as u128, BURST);
     assert_eq!(found(timers, 100).await, []);
 }
+
+pub async fn a_due_time_between_two_milliseconds_is_the_later_one(bench: Bench) {
+    let bench = bench.whole().await;
+    let timers = &*bench.timers;
+    let between = t(5) - SignedDuration::from_nanos(1);
+    timers.schedule(&[Move { parcel: parcel(1), was: None, due: Some(between) }]).await.unwrap();
+    let claim = timers.claim(t(5), TERMS).await.unwrap();
+    assert_eq!(read_all(timers, &claim.leases).await, [timer(1, 5)]);
+    assert_eq!(timers.missing(&[Timer { due: between, parcel: parcel(1) }]).await, Ok(vec![]));
+}

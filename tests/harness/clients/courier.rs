@@ -106,6 +106,11 @@ impl Courier {
         Courier { id: id.to_owned(), line, key, events: Mutex::default() }
     }
 
+    /// The same backend, connected to another replica.
+    pub fn at(&self, line: &Line) -> Courier {
+        Courier::new(&self.id, line.clone(), self.key.clone())
+    }
+
     /// The journey's rpcs, for requests of the test's own.
     pub fn parcels(&self) -> ParcelServiceClient<Authorised> {
         ParcelServiceClient::new(self.line.authorised(&self.key))

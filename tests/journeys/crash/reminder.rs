@@ -91,7 +91,7 @@ async fn a_deadline_that_passed_while_nobody_was_there_is_kept_at_the_start() {
 #[tokio::test]
 async fn an_emptied_redis_loses_no_deadline() {
     let redis = tokio::task::spawn_blocking(Redis::start).await.unwrap();
-    let urls = format!("[\"{}\"]", redis.url());
+    let urls = redis.urls();
     let live = Live::serve(&[
         ("GATEPOST_TIMERS__KIND", "redis"),
         ("GATEPOST_TIMERS__REDIS_URLS", &urls),
@@ -103,9 +103,7 @@ async fn an_emptied_redis_loses_no_deadline() {
     let (swift, wang) =
         (live.courier("swift-express").await, live.resident("王芳", "13800010001", "wang@example.org").await);
     let parcel = swift.bring(&Label::to(&wang)).await;
-    let client = redis::Client::open(redis.url()).unwrap();
-    let mut connection = client.get_multiplexed_async_connection().await.unwrap();
-    let _: () = redis::cmd("FLUSHALL").query_async(&mut connection).await.unwrap();
+    redis.ask(&["FLUSHALL"]).await.unwrap();
 
     swift.expect_event(EventKind::Deposited).await;
     let reminded = swift.expect_event(EventKind::ReminderSent).await;

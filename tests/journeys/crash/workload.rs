@@ -4,22 +4,22 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use futures::future::join_all;
-use gatepost_process::clock::{Clock as _, SystemClock};
 use gatepost_proto::v1::{
     AnnounceParcelRequest, AnnounceParcelResponse, ConfirmDepositRequest, ConfirmDepositResponse, ConfirmPickupRequest,
     ConfirmPickupResponse, EventKind, ParcelState,
 };
 use gatepost_tests::{
     clients::{Courier, Label, Resident, WEBHOOK_SECRET, WebhookReceiver},
-    live::{Live, now, quick_policy},
+    live::{Live, quick_policy},
     services::{Redis, fresh_database},
     world::soon,
 };
-use jiff::SignedDuration;
 use tokio::sync::watch;
 use tonic::{Code, Response, Status};
 use tonic_types::StatusExt as _;
 use uuid::Uuid;
+
+use super::seeded::Seeded;
 
 /// Backends of each courier, and parcels of each backend.
 const BACKENDS: u64 = 2;
@@ -30,23 +30,6 @@ const T1: i64 = 1_000;
 const T2: i64 = 10_000;
 
 const WORKLOAD_BOUND: Duration = Duration::from_secs(60);
-
-/// Numbers that look random and are the same in every run: splitmix64.
-struct Seeded(u64);
-
-impl Seeded {
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        (mixed ^ (mixed >> 31)) % limit
-    }
-
-    async fn pause(&mut self, least: u64, most: u64) {
-        let milliseconds = least + self.below(most - least);
-        SystemClock.sleep_until(now() + SignedDuration::from_millis(milliseconds as i64)).await;
-    }
-}
 
 /// One parcel's requests and what was acknowledged first.
 struct Journey {
@@ -128,7 +111,7 @@ async fn survive(settings: &[(&str, &str)], seed: u64, kills: u64) {
     let mut backends = Vec::new();
     for number in 0..BACKENDS * couriers.len() as u64 {
         let courier = &couriers[number as usize % couriers.len()];
-        let seeded = Seeded(seed ^ number.wrapping_mul(0xA076_1D64_78BD_642F));
+        let seeded = Seeded::of(seed, number);
         backends.push(backend(courier, &resident, seeded, running.subscribe()));
     }
     let mut seeded = Seeded(seed);
@@ -242,7 +225,7 @@ async fn sigkill_at_any_moment_loses_and_doubles_nothing_on_sqlite() {
 #[tokio::test]
 async fn sigkill_at_any_moment_loses_and_doubles_nothing_on_postgresql_and_redis() {
     let (database, redis) = tokio::task::spawn_blocking(|| (fresh_database(), Redis::start())).await.unwrap();
-    let urls = format!("[\"{}\"]", redis.url());
+    let urls = redis.urls();
     let settings = [
         ("GATEPOST_DATABASE__URL", database.as_str()),
         ("GATEPOST_TIMERS__KIND", "redis"),
