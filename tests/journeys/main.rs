@@ -27,6 +27,7 @@ mod crash;
 mod door_delivery;
 mod events;
 mod extension;
+mod hold;
 mod ledger;
 mod nearest;
 mod permissions;

@@ -38,7 +38,7 @@ async fn the_answer_says_which_layer_decided() {
     assert_eq!(policy.usual_minute, Some(18 * 60 + 30));
     let decided = |field: &str| answer.decided_by[field].as_str();
     assert_eq!((decided("remind_after"), decided("recall_after")), ("community", "courier"));
-    assert_eq!((decided("usual_minute"), answer.decided_by.len()), ("default", 11));
+    assert_eq!((decided("usual_minute"), answer.decided_by.len()), ("default", 12));
     let others = administrator.policy(COMMUNITY, "").await.unwrap();
     assert_eq!(
         (others.policy.unwrap().recall_after, &*others.decided_by["recall_after"]),

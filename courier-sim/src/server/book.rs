@@ -175,6 +175,8 @@ impl Book {
             | EventKind::DoorDeliveryFailed
             | EventKind::Cancelled
             | EventKind::StayExtended
+            | EventKind::StayHeld
+            | EventKind::StayReleased
             | EventKind::RedeliveryStarted
             | EventKind::ReturnedToSender => None,
         }

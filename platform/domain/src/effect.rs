@@ -125,6 +125,10 @@ pub enum EventKind {
     Cancelled,
     /// The parcel waits longer than the policy says.
     StayExtended,
+    /// The stay rests for a while: no reminder, no recall.
+    StayHeld,
+    /// The hold was ended before its time.
+    StayReleased,
     /// The courier set out for another attempt at the door.
     RedeliveryStarted,
     /// The courier takes it back to its sender.

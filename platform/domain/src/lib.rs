@@ -11,6 +11,8 @@
 //! CANCELLED           PICKED_UP               PICKED_UP               PICKED_UP          DELIVERED_TO_DOOR <- DOOR_DELIVERY_FAILED
 //! ```
 //!
+//! While a stay is held nothing is due, and T1 and T2 are as much later; `hold` withdraws a recall as `extend` does.
+//!
 //! A parcel meant for the door goes from ANNOUNCED to DELIVERED_TO_DOOR or DOOR_DELIVERY_FAILED at once. What failed goes
 //! on in one of three ways, and whatever the courier has in hand may be returned:
 //!

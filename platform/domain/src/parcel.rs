@@ -5,6 +5,8 @@
 
 use std::fmt;
 
+use jiff::SignedDuration;
+
 use crate::{
     Timestamp,
     consent::DepositConsent,
@@ -118,6 +120,8 @@ pub struct Stay {
     pub recall_basis: RecallBasis,
     /// Whether the stay was extended; it is once at most.
     pub extended: bool,
+    /// When it rests or rested; it does once at most.
+    pub hold: Option<Hold>,
     /// Recalls requested so far, earlier stays included.
     pub recalls: u32,
     /// Attempts at the door before this stay.
@@ -128,6 +132,26 @@ pub struct Stay {
     pub last_reminded_at: Option<Timestamp>,
 }
 
+/// A span of time that does not count: no reminder, no recall, and T1 and T2 are as much later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Hold {
+    /// From then on.
+    pub since: Timestamp,
+    /// Until then.
+    pub until: Timestamp,
+}
+
+impl Hold {
+    /// The instant that lies `after` behind `start` when the hold does not count.
+    pub(crate) fn deadline(hold: Option<Hold>, start: Timestamp, after: SignedDuration) -> Timestamp {
+        let deadline = start + after;
+        match hold {
+            Some(Hold { since, until }) if start <= since && deadline > since => deadline + until.duration_since(since),
+            _ => deadline,
+        }
+    }
+}
+
 /// What T2 of a stay counts from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RecallBasis {
@@ -135,7 +159,7 @@ pub enum RecallBasis {
     Deposit,
     /// The refusal of a recall.
     Refusal,
-    /// An extension: it was promised as an instant.
+    /// An extension, or a hold that withdrew a recall: it was promised as an instant.
     Extension,
 }
 
@@ -222,6 +246,13 @@ impl State {
     }
 }
 
+impl Stay {
+    /// Whether it rests at this instant.
+    pub fn is_held(&self, at: Timestamp) -> bool {
+        self.hold.is_some_and(|hold| at < hold.until)
+    }
+}
+
 impl Parcel {
     /// Puts together what storage kept. Only for storage: everybody else takes a step.
     pub fn restore(facts: Facts, addressee: Addressee, state: State, state_since: Timestamp, version: i64) -> Self {
@@ -303,11 +334,12 @@ impl Parcel {
         let State::Waiting { stay, plan } = &self.state else {
             return None;
         };
-        Some(match plan {
+        let due = match plan {
             ReminderPlan::AtT1 => stay.remind_from.min(stay.recall_at),
             ReminderPlan::At(planned) => (*planned).min(stay.recall_at),
             ReminderPlan::Never => stay.recall_at,
-        })
+        };
+        Some(stay.hold.map_or(due, |hold| due.max(hold.until)))
     }
 
     /// The compartment it is in or has reserved, and until when a reservation holds (`None` for a deposit).

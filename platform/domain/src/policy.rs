@@ -26,6 +26,8 @@ pub struct WaitingPolicy {
     pub usual_minute: u16,
     /// How far T2 can be put off, once, for a resident who cannot come; zero when it cannot.
     pub extension: SignedDuration,
+    /// How long a stay can be held, once, for a resident who is away; zero when it cannot.
+    pub hold_max: SignedDuration,
     /// How long a reserved compartment is kept.
     pub reservation: SignedDuration,
     /// How much farther from home than first meant a parcel may be put when that place turns out unusable, in metres.
@@ -34,7 +36,7 @@ pub struct WaitingPolicy {
 
 impl Default for WaitingPolicy {
     /// T1 and T2 follow what the large operators do (24 hours free at Hive Box, 72 hours at Amazon), and so does the
-    /// extension (48 hours at InPost).
+    /// extension (48 hours at InPost). A hold of a week is our own choice: a compartment is taken all the while.
     fn default() -> Self {
         Self {
             remind_after: SignedDuration::from_hours(24),
@@ -46,6 +48,7 @@ impl Default for WaitingPolicy {
             quiet_to_minute: 8 * 60,
             usual_minute: 18 * 60 + 30,
             extension: SignedDuration::from_hours(48),
+            hold_max: SignedDuration::from_hours(7 * 24),
             reservation: SignedDuration::from_hours(2),
             overflow_metres: 500,
         }
@@ -66,6 +69,7 @@ pub struct PolicyLayer {
     pub quiet_to_minute: Option<u16>,
     pub usual_minute: Option<u16>,
     pub extension: Option<SignedDuration>,
+    pub hold_max: Option<SignedDuration>,
     pub reservation: Option<SignedDuration>,
     pub overflow_metres: Option<u32>,
 }
@@ -146,6 +150,7 @@ pub fn merge(layers: &[(Layer, &PolicyLayer)]) -> (WaitingPolicy, BTreeMap<&'sta
         quiet_to_minute,
         usual_minute,
         extension,
+        hold_max,
         reservation,
         overflow_metres
     );
@@ -162,6 +167,7 @@ impl WaitingPolicy {
             ("recall_again_after", self.recall_again_after, SignedDuration::from_secs(1)),
             ("reminder_cooldown", self.reminder_cooldown, zero),
             ("extension", self.extension, zero),
+            ("hold_max", self.hold_max, zero),
             ("reservation", self.reservation, SignedDuration::from_secs(1)),
         ];
         for (field, value, least) in durations {

@@ -66,6 +66,26 @@ pub enum Refusal {
         newest: u32,
     },
     /// The policy has none.
+    #[error("the waiting policy allows no hold")]
+    NoHold,
+    /// One is the most.
+    #[error("the stay was held before, which is done once at most")]
+    AlreadyHeld,
+    /// In the past, or too long.
+    #[error("a hold ends after {after} and at {latest} at the latest")]
+    HoldOutOfRange {
+        /// Now.
+        after: Timestamp,
+        /// As far as the policy goes.
+        latest: Timestamp,
+    },
+    /// What rests is not moved.
+    #[error("the stay is held until {until}: release it first")]
+    Held {
+        /// The end of the hold.
+        until: Timestamp,
+    },
+    /// The policy has none.
     #[error("the waiting policy allows no extension")]
     NoExtension,
     /// One is the most.

@@ -68,10 +68,11 @@ fn show(parcel: &Parcel) -> String {
 fn show_stay(stay: &Stay) -> String {
     let Stay { locker, compartment, remind_from, recall_at, recall_basis, recalls, reminders_sent, .. } = stay;
     let last = stay.last_reminded_at.map_or_else(|| "never".to_owned(), |at| at.to_string());
+    let hold = stay.hold.map_or_else(String::new, |hold| format!(", held from {} to {}", hold.since, hold.until));
     let attempts = if stay.door_attempts == 0 { String::new() } else { format!(", attempts {}", stay.door_attempts) };
     format!(
         "{locker} {compartment} T1 {remind_from} T2 {recall_at} by {recall_basis:?} recalls {recalls} \
-         reminders {reminders_sent}, last {last}{attempts}"
+         reminders {reminders_sent}, last {last}{attempts}{hold}"
     )
 }
 
@@ -152,6 +153,16 @@ fn extended() {
     after("waiting_extended", &[deposit, (Act::WhenDue, 25), (Act::Extend, 26)], hours(73));
     after("waiting_extended_at_T2", &[deposit, (Act::WhenDue, 25), (Act::Extend, 26)], hours(121));
     after("waiting_extended_during_a_recall", &[deposit, (Act::WhenDue, 73), (Act::Extend, 74)], hours(75));
+}
+
+#[test]
+fn held() {
+    let deposit = (Act::Deposit, 1);
+    after("waiting_held_before_T1", &[deposit, (Act::Hold, 10)], hours(100));
+    after("waiting_held_after_T1", &[deposit, (Act::WhenDue, 25), (Act::Hold, 60)], hours(100));
+    after("waiting_after_the_hold", &[deposit, (Act::WhenDue, 25), (Act::Hold, 60)], hours(60 + 7 * 24 + 13));
+    after("waiting_released", &[deposit, (Act::Hold, 10), (Act::Release, 20)], hours(35));
+    after("waiting_held_during_a_recall", &[deposit, (Act::WhenDue, 73), (Act::Hold, 74)], hours(74 + 7 * 24));
 }
 
 #[test]

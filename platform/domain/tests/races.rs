@@ -27,7 +27,7 @@ fn moves() -> Vec<Move> {
     acts.map(Move::Take).chain([Move::TimePasses]).collect()
 }
 
-/// Longer than T2, than the wait for another recall, than an extension and than a reservation.
+/// Longer than T2, than the wait for another recall, than an extension and than a reservation; a hold takes two of it.
 const BETWEEN: SignedDuration = SignedDuration::from_hours(3);
 
 fn hasty() -> World {
@@ -36,6 +36,7 @@ fn hasty() -> World {
         recall_after: SignedDuration::from_hours(1),
         recall_again_after: SignedDuration::from_hours(1),
         extension: SignedDuration::from_hours(1),
+        hold_max: SignedDuration::from_hours(4),
         quiet_from_minute: 0,
         quiet_to_minute: 0,
         ..WaitingPolicy::default()
@@ -58,6 +59,7 @@ struct Log {
     /// A pickup or an extension ended this recall, and the log has not said so yet.
     to_withdraw: Option<u32>,
     extended: bool,
+    held: bool,
     attempts: u32,
     ends: Vec<EventKind>,
     records: usize,
@@ -85,7 +87,7 @@ impl Log {
             }
             EventKind::Deposited => {
                 assert!(!self.inside, "deposited twice: {path}");
-                (self.inside, self.extended) = (true, false);
+                (self.inside, self.extended, self.held) = (true, false, false);
                 self.stays += 1;
             }
             EventKind::RecallRequested { recall, .. } => {
@@ -108,6 +110,12 @@ impl Log {
                 self.extended = true;
                 self.to_withdraw = self.open.take();
             }
+            EventKind::StayHeld => {
+                assert!(self.inside && !self.held, "held twice, or nothing: {path}");
+                self.held = true;
+                self.to_withdraw = self.open.take();
+            }
+            EventKind::StayReleased => assert!(self.inside && self.held && self.open.is_none(), "{path}"),
             EventKind::PickedUp => {
                 assert!(self.inside, "picked up from nowhere: {path}");
                 self.inside = false;
@@ -164,6 +172,8 @@ fn follow(world: &World, before: &Point, what: Move) -> Point {
     let path = &after.path;
     if let Ok(step) = world.take(before.parcel.clone(), act, before.now) {
         step.effects.iter().for_each(|effect| after.log.read(effect, path));
+        let held = before.parcel.stay().is_some_and(|stay| stay.is_held(before.now));
+        assert!(!(held && act == Act::WhenDue && step.changed), "something came due during a hold: {path}");
         after.parcel = step.parcel;
     }
     let (parcel, log) = (&after.parcel, &after.log);
@@ -214,7 +224,7 @@ fn assert_covers(points: &[Point], holds: impl Fn(&Point) -> bool, what: &str) {
 #[test]
 fn every_order_from_the_announcement_on() {
     let (orders, points) = explore(hasty().announce(start(), true), Log::default(), start(), 7);
-    assert_eq!(orders, 15_u128.pow(7));
+    assert_eq!(orders, 17_u128.pow(7));
     for name in StateName::ALL {
         assert_covers(&points, |point| point.parcel.state().name() == name, name.name());
     }
@@ -226,9 +236,11 @@ fn every_order_from_the_deposit_on() {
     let parcel = world.tell(world.announce(start(), true), start(), &[(Act::Deposit, 0)]);
     let log = Log { inside: true, stays: 1, ..Log::default() };
     let (orders, points) = explore(parcel, log, start(), 8);
-    assert_eq!(orders, 15_u128.pow(8));
+    assert_eq!(orders, 17_u128.pow(8));
     let extended = |point: &Point| point.log.extended && point.log.recalls == 2;
     assert_covers(&points, extended, "a second recall after an extension that withdrew the first");
+    let resumed = |point: &Point| point.log.held && point.log.recalls == 2 && point.log.open == Some(2);
+    assert_covers(&points, resumed, "the recall that a hold withdrew, once more");
     assert_covers(&points, |point| point.log.stays == 2, "a second stay after a failed door delivery");
     assert_covers(&points, |point| point.log.attempts == 2, "a second attempt at the door");
 }
@@ -240,7 +252,7 @@ fn every_order_from_the_failed_door_delivery_on() {
     let parcel = world.tell(world.announce(start(), true), start(), &story);
     let log = Log { stays: 1, recalls: 1, attempts: 1, ..Log::default() };
     let (orders, points) = explore(parcel, log, start() + BETWEEN, 7);
-    assert_eq!(orders, 15_u128.pow(7));
+    assert_eq!(orders, 17_u128.pow(7));
     let recalled_again = |point: &Point| point.log.stays == 2 && point.log.open == Some(2);
     assert_covers(&points, recalled_again, "a recall of the second stay, counted on");
 }

@@ -38,6 +38,8 @@ pub async fn every_event_is_read_as_it_was_logged(bench: Bench) {
         EventKind::PickedUp,
         EventKind::Cancelled,
         EventKind::StayExtended,
+        EventKind::StayHeld,
+        EventKind::StayReleased,
         EventKind::RedeliveryStarted,
         EventKind::ReturnedToSender,
     ];

@@ -22,6 +22,7 @@ fn every_state() -> Vec<State> {
     let fresh = Stay {
         recall_basis: RecallBasis::Deposit,
         extended: false,
+        hold: None,
         recalls: 0,
         door_attempts: 0,
         reminders_sent: 0,

@@ -110,6 +110,22 @@ impl Administrator {
         answer(self.residents().extend_stay(request).await).map(|answer| answer.parcel.expect("a parcel"))
     }
 
+    /// Lets a parcel rest until then.
+    pub async fn hold(&self, parcel_id: &str, until: jiff::Timestamp) -> Answer<v1::Parcel> {
+        let request = v1::HoldStayRequest {
+            request_id: new_request_id(),
+            parcel_id: parcel_id.to_owned(),
+            until: Some(super::to_wire(until)),
+        };
+        answer(self.residents().hold_stay(request).await).map(|answer| answer.parcel.expect("a parcel"))
+    }
+
+    /// Ends a hold before its time.
+    pub async fn release(&self, parcel_id: &str) -> Answer<v1::Parcel> {
+        let request = v1::ReleaseStayRequest { request_id: new_request_id(), parcel_id: parcel_id.to_owned() };
+        answer(self.residents().release_stay(request).await).map(|answer| answer.parcel.expect("a parcel"))
+    }
+
     /// Staff say whose a parcel is.
     pub async fn resolve(&self, parcel_id: &str, resident_id: &str) -> Answer<v1::Parcel> {
         let request = v1::ResolveParcelRequest {

@@ -89,6 +89,7 @@ async fn values_without_sense_are_refused() {
         WaitingPolicy { reminders_max: Some(-1), ..none },
         WaitingPolicy { overflow_metres: Some(-1), ..none },
         WaitingPolicy { extension: span(-1, 0), ..none },
+        WaitingPolicy { hold_max: span(-1, 0), ..none },
     ];
     let policies = [
         WaitingPolicy { usual_minute: Some(1440), ..none },

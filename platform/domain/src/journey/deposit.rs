@@ -55,6 +55,7 @@ pub fn deposit(
         recall_at: deposited_at + circumstances.policy.recall_after,
         recall_basis: RecallBasis::Deposit,
         extended: false,
+        hold: None,
         recalls: before.recalls,
         door_attempts: before.attempt,
         reminders_sent: 0,

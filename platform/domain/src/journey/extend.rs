@@ -21,6 +21,9 @@ pub fn extend(parcel: Parcel, until: Option<Timestamp>, circumstances: Circumsta
         let asked_again = same && until.is_none_or(|until| until == stay.recall_at);
         return if asked_again { Ok(Step::unchanged(parcel)) } else { Err(Refusal::AlreadyExtended) };
     }
+    if let Some(hold) = stay.hold.filter(|_| stay.is_held(now)) {
+        return Err(Refusal::Held { until: hold.until });
+    }
     if extension.is_zero() {
         return Err(Refusal::NoExtension);
     }

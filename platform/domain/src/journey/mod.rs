@@ -27,6 +27,9 @@ pub mod recall;
 /// The resident cannot come in time: T2 is put off, once.
 pub mod extend;
 
+/// The resident is away: the stay rests for a while, once.
+pub mod hold;
+
 /// The courier collects it and brings it to the door, again if need be, or returns it.
 pub mod door_delivery;
 

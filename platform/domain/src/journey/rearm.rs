@@ -2,7 +2,7 @@
 
 use crate::{
     Step,
-    parcel::{Parcel, RecallBasis, ReminderPlan, State, Stay},
+    parcel::{Hold, Parcel, RecallBasis, ReminderPlan, State, Stay},
     policy::WaitingPolicy,
 };
 
@@ -12,10 +12,10 @@ pub fn rearm(parcel: Parcel, policy: &WaitingPolicy) -> Step {
     let State::Waiting { stay, .. } = &parcel.state else {
         return Step::unchanged(parcel);
     };
-    let remind_from = stay.deposited_at + policy.remind_after;
+    let remind_from = Hold::deadline(stay.hold, stay.deposited_at, policy.remind_after);
     let recall_at = match stay.recall_basis {
-        RecallBasis::Deposit => stay.deposited_at + policy.recall_after,
-        RecallBasis::Refusal => parcel.state_since + policy.recall_again_after,
+        RecallBasis::Deposit => Hold::deadline(stay.hold, stay.deposited_at, policy.recall_after),
+        RecallBasis::Refusal => Hold::deadline(stay.hold, parcel.state_since, policy.recall_again_after),
         RecallBasis::Extension => stay.recall_at,
     };
     if (remind_from, recall_at) == (stay.remind_from, stay.recall_at) {

@@ -11,6 +11,7 @@ use crate::{
 /// A timer fired, or the sweep came by: does whatever is due at this instant, which may be nothing.
 pub fn when_due(parcel: Parcel, circumstances: Circumstances<'_>) -> Step {
     match &parcel.state {
+        State::Waiting { stay, .. } if stay.is_held(circumstances.now) => Step::unchanged(parcel),
         State::Waiting { stay, .. } if circumstances.now >= stay.recall_at => request(parcel, circumstances),
         _ => remind::at_planned_time(parcel, circumstances),
     }

@@ -20,7 +20,7 @@ pub fn seen_at_gate(parcel: Parcel, sighting: &Sighting, circumstances: Circumst
     // The frame's own time decides whether T1 had passed, unless the camera's clock is ahead; the present decides
     // whether T2 has.
     let seen_at = sighting.seen_at.min(circumstances.now);
-    let waited = seen_at >= stay.remind_from && circumstances.now < stay.recall_at;
+    let waited = seen_at >= stay.remind_from && circumstances.now < stay.recall_at && !stay.is_held(circumstances.now);
     // Even without a cooldown, one passage told twice is one reminder.
     let news = stay.last_reminded_at.is_none_or(|last| seen_at > last);
     if !mine || !waited || !news || !may_remind(stay, circumstances) {

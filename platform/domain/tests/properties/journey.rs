@@ -69,7 +69,7 @@ impl Record {
                 Effect::Tell(_) => self.reminded(world, before, now)?,
                 Effect::RecordPickup { .. } => {}
                 Effect::Publish(event) => match &event.kind {
-                    EventKind::PickedUp | EventKind::StayExtended => {
+                    EventKind::PickedUp | EventKind::StayExtended | EventKind::StayHeld => {
                         self.pickups += usize::from(event.kind == EventKind::PickedUp);
                         let withdrawn = step.effects.get(nth + 1).and_then(|next| match next {
                             Effect::Publish(event) => match event.kind {
@@ -83,6 +83,7 @@ impl Record {
                     EventKind::RecallRequested { recall, .. } => {
                         prop_assert_eq!(self.pickups, 0, "no recall after a pickup");
                         prop_assert!(before.is_some_and(|stay| now >= stay.recall_at), "no recall before T2");
+                        prop_assert!(before.is_some_and(|stay| !stay.is_held(now)), "no recall during a hold");
                         prop_assert_eq!(self.open_recall.replace(*recall), None, "one recall at a time");
                     }
                     EventKind::RecallRefused | EventKind::Collected => self.open_recall = None,
@@ -99,6 +100,7 @@ impl Record {
     fn reminded(&mut self, world: &World, before: Option<&Stay>, now: Timestamp) -> Result<(), TestCaseError> {
         let stay = before.ok_or_else(|| TestCaseError::fail("a reminder of a parcel that is in no compartment"))?;
         prop_assert!(now >= stay.remind_from, "before T1");
+        prop_assert!(!stay.is_held(now), "during a hold");
         prop_assert!(now < stay.recall_at, "at or after T2");
         prop_assert_eq!(self.pickups, 0, "after the pickup");
         prop_assert_eq!(self.open_recall, None, "during a recall");

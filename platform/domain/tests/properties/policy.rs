@@ -7,11 +7,11 @@ use proptest::prelude::*;
 fn layers() -> impl Strategy<Value = PolicyLayer> {
     let duration = || prop::option::of((0i64..200).prop_map(SignedDuration::from_hours));
     let minute = || prop::option::of(0u16..1440);
-    let durations = (duration(), duration(), duration(), duration(), duration(), duration());
+    let durations = (duration(), duration(), duration(), duration(), duration(), duration(), duration());
     let numbers = (prop::option::of(0u32..10), prop::option::of(0u32..1_000));
     let minutes = (minute(), minute(), minute());
     (durations, numbers, minutes).prop_map(
-        |((t1, t2, again, cooldown, reservation, extension), (reminders_max, overflow_metres), minutes)| {
+        |((t1, t2, again, cooldown, reservation, extension, hold_max), (reminders_max, overflow_metres), minutes)| {
             let (quiet_from_minute, quiet_to_minute, usual_minute) = minutes;
             PolicyLayer {
                 remind_after: t1,
@@ -23,6 +23,7 @@ fn layers() -> impl Strategy<Value = PolicyLayer> {
                 quiet_to_minute,
                 usual_minute,
                 extension,
+                hold_max,
                 reservation,
                 overflow_metres,
             }
@@ -63,7 +64,7 @@ proptest! {
         }
         check_fields!(
             remind_after, recall_after, recall_again_after, reminder_cooldown, reminders_max, quiet_from_minute,
-            quiet_to_minute, usual_minute, extension, reservation, overflow_metres
+            quiet_to_minute, usual_minute, extension, hold_max, reservation, overflow_metres
         );
     }
 
@@ -90,6 +91,7 @@ fn every_limit_is_held() {
         WaitingPolicy { recall_after: hours(24 * 366 + 1), ..base.clone() },
         WaitingPolicy { recall_again_after: SignedDuration::ZERO, ..base.clone() },
         WaitingPolicy { reminder_cooldown: hours(-1), ..base.clone() },
+        WaitingPolicy { hold_max: hours(-1), ..base.clone() },
         WaitingPolicy { extension: hours(-1), ..base.clone() },
         WaitingPolicy { reservation: SignedDuration::ZERO, ..base.clone() },
         WaitingPolicy { quiet_from_minute: 1440, ..base.clone() },

@@ -131,6 +131,8 @@ mod tests {
             "parcels unresolved --community lotus-garden",
             "parcels resolve pcl_1 --resident res_1",
             "parcels extend pcl_1 --until 2026-06-05T18:00:00+08:00",
+            "parcels hold pcl_1 --until 2026-06-05T18:00:00+08:00",
+            "parcels release pcl_1",
             "reminders res_1 --address http://127.0.0.1:1 --key abc",
         ] {
             let words = std::iter::once("admin").chain(line.split(' '));

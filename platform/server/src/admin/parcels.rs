@@ -2,7 +2,8 @@
 
 use clap::Subcommand;
 use gatepost_proto::v1::{
-    DeliveryState, ExtendStayRequest, ListRemindersRequest, ListUnresolvedParcelsRequest, ResolveParcelRequest,
+    DeliveryState, ExtendStayRequest, HoldStayRequest, ListRemindersRequest, ListUnresolvedParcelsRequest, Parcel,
+    ReleaseStayRequest, ResolveParcelRequest,
 };
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -39,6 +40,19 @@ pub(super) enum Command {
         #[arg(long)]
         until: Option<Timestamp>,
     },
+    /// Let a parcel rest while its resident is away, once: no reminder, no recall.
+    Hold {
+        /// The parcel's id.
+        parcel: String,
+        /// Until when, such as 2026-06-05T18:00:00+08:00.
+        #[arg(long)]
+        until: Timestamp,
+    },
+    /// End a hold before its time.
+    Release {
+        /// The parcel's id.
+        parcel: String,
+    },
 }
 
 /// Runs one command.
@@ -56,15 +70,34 @@ pub(super) async fn run(client: &Client, command: Command, json: bool) -> anyhow
             Ok(())
         }
         Command::Extend { parcel, until } => {
-            let until =
-                until.map(|at| prost_types::Timestamp { seconds: at.as_second(), nanos: at.subsec_nanosecond() });
-            let request = ExtendStayRequest { request_id: request_id::fresh(), parcel_id: parcel.clone(), until };
-            let response = answer(client.residents().extend_stay(request).await)?;
-            let recall_at = timestamp(response.parcel.unwrap_or_default().recall_at);
-            println!("{parcel} waits until {}", recall_at.map_or_else(String::new, |at| at.to_string()));
+            let until = until.map(to_wire);
+            let request = ExtendStayRequest { request_id: request_id::fresh(), parcel_id: parcel, until };
+            told(answer(client.residents().extend_stay(request).await)?.parcel);
+            Ok(())
+        }
+        Command::Hold { parcel, until } => {
+            let until = Some(to_wire(until));
+            let request = HoldStayRequest { request_id: request_id::fresh(), parcel_id: parcel, until };
+            told(answer(client.residents().hold_stay(request).await)?.parcel);
+            Ok(())
+        }
+        Command::Release { parcel } => {
+            let request = ReleaseStayRequest { request_id: request_id::fresh(), parcel_id: parcel };
+            told(answer(client.residents().release_stay(request).await)?.parcel);
             Ok(())
         }
     }
+}
+
+fn to_wire(at: Timestamp) -> prost_types::Timestamp {
+    prost_types::Timestamp { seconds: at.as_second(), nanos: at.subsec_nanosecond() }
+}
+
+/// Says how long a parcel waits now.
+fn told(parcel: Option<Parcel>) {
+    let parcel = parcel.unwrap_or_default();
+    let recall_at = timestamp(parcel.recall_at).map_or_else(|| "its courier comes".to_owned(), |at| at.to_string());
+    println!("{} waits until {recall_at}", parcel.id);
 }
 
 async fn unresolved(client: &Client, community: &str, json: bool) -> anyhow::Result<()> {

@@ -16,15 +16,15 @@ use super::listing::Listing;
 use super::request_id;
 
 const KEYS: &str = "remind_after, recall_after, recall_again_after, reminder_cooldown, reminders_max, quiet_from, \
-                    quiet_to, usual_time, extension, reservation, overflow_metres";
+                    quiet_to, usual_time, extension, hold_max, reservation, overflow_metres";
 
 /// What can be done with policies.
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Set one layer. It is replaced as a whole: keys left out inherit again.
     ///
-    /// Keys: remind_after (T1), recall_after (T2), recall_again_after, reminder_cooldown, extension and reservation are
-    /// durations such as 36h or 3d; reminders_max and overflow_metres are numbers; quiet_from, quiet_to and usual_time
+    /// Keys: remind_after (T1), recall_after (T2), recall_again_after, reminder_cooldown, extension, hold_max and
+    /// reservation are durations such as 36h or 3d; reminders_max and overflow_metres are numbers; quiet_from, quiet_to and usual_time
     /// are times of day such as 22:00.
     Set {
         #[command(flatten)]
@@ -126,6 +126,7 @@ fn assign(policy: &mut WaitingPolicy, key: &str, value: &str) -> Result<(), Stri
         "recall_again_after" => policy.recall_again_after = Some(duration(value)?),
         "reminder_cooldown" => policy.reminder_cooldown = Some(duration(value)?),
         "extension" => policy.extension = Some(duration(value)?),
+        "hold_max" => policy.hold_max = Some(duration(value)?),
         "reservation" => policy.reservation = Some(duration(value)?),
         "reminders_max" => policy.reminders_max = Some(number(value)?),
         "overflow_metres" => policy.overflow_metres = Some(number(value)?),
@@ -178,6 +179,7 @@ fn listing(response: &GetWaitingPolicyResponse) -> Listing {
         ("quiet_to", "quiet_to_minute", time(policy.quiet_to_minute)),
         ("usual_time", "usual_minute", time(policy.usual_minute)),
         ("extension", "extension", duration(policy.extension)),
+        ("hold_max", "hold_max", duration(policy.hold_max)),
         ("reservation", "reservation", duration(policy.reservation)),
         ("overflow_metres", "overflow_metres", policy.overflow_metres.map(|number| number.to_string())),
     ];

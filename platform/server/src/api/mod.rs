@@ -14,6 +14,7 @@ mod recognition;
 mod residents;
 mod residents_service;
 pub mod status;
+mod stays;
 mod vision;
 
 use std::time::Duration;

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use gatepost_domain::{
     consent::Purpose,
     id::{ParcelId, ResidentId},
-    journey::{announce, extend, place},
+    journey::{announce, place},
     principal::Principal,
     recipient::Addressee,
     resident::Resident,
@@ -261,27 +261,6 @@ impl Residents {
         let step = announce::resolve(parcel, &resident, best, *now)?;
         let parcel = self.0.save_placed(tx, step, &setting).await?;
         let answer = v1::ResolveParcelResponse { parcel: Some(parcels::parcel_to_proto(&parcel)) };
-        self.0.commit(mutation, answer, &[parcel]).await
-    }
-
-    pub(super) async fn extend(
-        &self,
-        caller: &Principal,
-        request: &v1::ExtendStayRequest,
-    ) -> Result<v1::ExtendStayResponse, Problem> {
-        let until = convert::instant_or_none(request.until, "until")?;
-        let mutation = match self.0.begin(caller, "ExtendStay", &request.request_id, request).await? {
-            ControlFlow::Break(answer) => return Ok(answer),
-            ControlFlow::Continue(mutation) => mutation,
-        };
-        let Mutation { tx, now, .. } = &mutation;
-        let missing = || Problem::NotFound(Missing::Parcel);
-        let id: ParcelId = request.parcel_id.parse().map_err(|_| missing())?;
-        let parcel = tx.parcel(id).await?.ok_or_else(missing)?;
-        let setting = self.0.setting(tx, &parcel, *now).await?;
-        let step = extend::extend(parcel, until, setting.circumstances())?;
-        let parcel = self.0.save(tx, step, &setting).await?;
-        let answer = v1::ExtendStayResponse { parcel: Some(parcels::parcel_to_proto(&parcel)) };
         self.0.commit(mutation, answer, &[parcel]).await
     }
 

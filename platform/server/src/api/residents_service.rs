@@ -109,6 +109,14 @@ impl ResidentService for Residents {
         self.misidentifications(request.get_ref()).await.map(Response::new).map_err(status)
     }
 
+    async fn hold_stay(&self, request: Request<v1::HoldStayRequest>) -> Answer<v1::HoldStayResponse> {
+        mutate!(self, request, hold)
+    }
+
+    async fn release_stay(&self, request: Request<v1::ReleaseStayRequest>) -> Answer<v1::ReleaseStayResponse> {
+        mutate!(self, request, release)
+    }
+
     async fn list_reminders(&self, request: Request<v1::ListRemindersRequest>) -> Answer<v1::ListRemindersResponse> {
         self.reminders(&request.get_ref().resident_id).await.map(Response::new).map_err(status)
     }

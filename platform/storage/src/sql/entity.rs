@@ -199,6 +199,8 @@ table!(parcel, "parcel", {
     recall_at: Option<i64>,
     recall_basis: Option<String>,
     extended: Option<bool>,
+    hold_since: Option<i64>,
+    hold_until: Option<i64>,
     recalls: Option<i64>,
     door_attempts: Option<i64>,
     reminders_sent: Option<i64>,

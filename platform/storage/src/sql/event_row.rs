@@ -44,7 +44,7 @@ pub(super) fn to_row(parcel: &Parcel, event: &CourierEvent, sequence: i64) -> Mo
 }
 
 /// The kinds that carry nothing else, each with its word.
-const BARE: [(EventKind, &str); 12] = [
+const BARE: [(EventKind, &str); 14] = [
     (EventKind::RecipientResolved, "recipient_resolved"),
     (EventKind::Deposited, "deposited"),
     (EventKind::PickedUp, "picked_up"),
@@ -55,6 +55,8 @@ const BARE: [(EventKind, &str); 12] = [
     (EventKind::DoorDeliveryFailed, "door_delivery_failed"),
     (EventKind::Cancelled, "cancelled"),
     (EventKind::StayExtended, "stay_extended"),
+    (EventKind::StayHeld, "stay_held"),
+    (EventKind::StayReleased, "stay_released"),
     (EventKind::RedeliveryStarted, "redelivery_started"),
     (EventKind::ReturnedToSender, "returned_to_sender"),
 ];

@@ -3,7 +3,7 @@
 use gatepost_domain::{
     Parcel, State, Timestamp,
     id::{ParcelId, ResidentId},
-    parcel::{Facts, RecallBasis, ReminderPlan, StateName, Stay, Trip},
+    parcel::{Facts, Hold, RecallBasis, ReminderPlan, StateName, Stay, Trip},
     placement::Placement,
     recipient::{Addressee, Label},
 };
@@ -79,6 +79,8 @@ fn empty() -> Model {
         recall_at: None,
         recall_basis: None,
         extended: None,
+        hold_since: None,
+        hold_until: None,
         recalls: None,
         door_attempts: None,
         reminders_sent: None,
@@ -167,6 +169,8 @@ fn write_stay(row: &mut Model, stay: &Stay) {
     row.recall_at = Some(to_millis(stay.recall_at));
     row.recall_basis = Some(stay.recall_basis.word().to_owned());
     row.extended = Some(stay.extended);
+    row.hold_since = stay.hold.map(|hold| to_millis(hold.since));
+    row.hold_until = stay.hold.map(|hold| to_millis(hold.until));
     row.recalls = Some(stay.recalls.into());
     row.door_attempts = Some(stay.door_attempts.into());
     row.reminders_sent = Some(stay.reminders_sent.into());
@@ -264,6 +268,10 @@ fn read_stay(row: &Model) -> Result<Stay, StoreError> {
     Ok(Stay {
         recall_basis,
         extended: row.extended.unwrap_or(false),
+        hold: match (from_millis_option(row.hold_since)?, from_millis_option(row.hold_until)?) {
+            (Some(since), Some(until)) => Some(Hold { since, until }),
+            _ => None,
+        },
         door_attempts: count(row.door_attempts.unwrap_or(0), "parcel.door_attempts")?,
         locker: id(filled(row.locker.as_deref(), "parcel.locker")?, "parcel.locker")?,
         compartment: id(filled(row.compartment.as_deref(), "parcel.compartment")?, "parcel.compartment")?,

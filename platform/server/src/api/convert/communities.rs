@@ -200,6 +200,7 @@ pub fn policy_layer(policy: v1::WaitingPolicy) -> Result<PolicyLayer, Problem> {
         quiet_to_minute: minute(policy.quiet_to_minute, "quiet_to_minute")?,
         usual_minute: minute(policy.usual_minute, "usual_minute")?,
         extension: length(policy.extension, "extension")?,
+        hold_max: length(policy.hold_max, "hold_max")?,
         reservation: length(policy.reservation, "reservation")?,
         overflow_metres: number(policy.overflow_metres, "policy.overflow_metres", "0 to 100000 metres")?,
     })
@@ -217,6 +218,7 @@ pub fn policy_to_proto(policy: &WaitingPolicy) -> v1::WaitingPolicy {
         quiet_to_minute: Some(policy.quiet_to_minute.into()),
         usual_minute: Some(policy.usual_minute.into()),
         extension: Some(duration_to_proto(policy.extension)),
+        hold_max: Some(duration_to_proto(policy.hold_max)),
         reservation: Some(duration_to_proto(policy.reservation)),
         overflow_metres: Some(policy.overflow_metres as i32),
     }

@@ -50,6 +50,8 @@ fn kind_to_proto(kind: &EventKind) -> v1::EventKind {
         EventKind::DoorDeliveryFailed => v1::EventKind::DoorDeliveryFailed,
         EventKind::Cancelled => v1::EventKind::Cancelled,
         EventKind::StayExtended => v1::EventKind::StayExtended,
+        EventKind::StayHeld => v1::EventKind::StayHeld,
+        EventKind::StayReleased => v1::EventKind::StayReleased,
         EventKind::RedeliveryStarted => v1::EventKind::RedeliveryStarted,
         EventKind::ReturnedToSender => v1::EventKind::ReturnedToSender,
     }

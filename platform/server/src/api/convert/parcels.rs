@@ -147,6 +147,7 @@ pub fn parcel_to_proto(parcel: &Parcel) -> v1::Parcel {
         announce_time: Some(instant_to_proto(facts.announced_at)),
         state_time: Some(instant_to_proto(parcel.state_since())),
         version: parcel.version(),
+        held_until: stay.and_then(|stay| stay.hold).map(|hold| instant_to_proto(hold.until)),
         stay_extended: stay.is_some_and(|stay| stay.extended),
         door_attempts: i32::try_from(parcel.door_attempts()).unwrap_or(i32::MAX),
     }

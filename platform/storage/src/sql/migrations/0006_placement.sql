@@ -4,6 +4,8 @@ ALTER TABLE community ADD COLUMN version bigint NOT NULL DEFAULT 1; -- grows by 
 
 ALTER TABLE parcel ADD COLUMN recall_basis text; -- what recall_at counts from
 ALTER TABLE parcel ADD COLUMN extended boolean;
+ALTER TABLE parcel ADD COLUMN hold_since bigint;
+ALTER TABLE parcel ADD COLUMN hold_until bigint;
 ALTER TABLE parcel ADD COLUMN door_attempts bigint;
 
 ALTER TABLE resident ADD COLUMN needs_accessible boolean NOT NULL DEFAULT false;
