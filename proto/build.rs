@@ -2,13 +2,14 @@
 
 use prost::Message as _;
 
-const FILES: [&str; 8] = [
+const FILES: [&str; 9] = [
     "gatepost/v1/parcels.proto",
     "gatepost/v1/events.proto",
     "gatepost/v1/communities.proto",
     "gatepost/v1/residents.proto",
     "gatepost/v1/couriers.proto",
     "gatepost/v1/gates.proto",
+    "gatepost/v1/webhooks.proto",
     "gatepost/vision/v1/vision.proto",
     "gatepost/courier/v1/terminal.proto",
 ];

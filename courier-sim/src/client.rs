@@ -9,6 +9,7 @@ use gatepost_proto::v1::event_service_client::EventServiceClient;
 use gatepost_proto::v1::gate_service_client::GateServiceClient;
 use gatepost_proto::v1::parcel_service_client::ParcelServiceClient;
 use gatepost_proto::v1::resident_service_client::ResidentServiceClient;
+use gatepost_proto::v1::webhook_service_client::WebhookServiceClient;
 use jiff::{SignedDuration, Timestamp};
 use std::path::Path;
 use std::time::Duration;
@@ -93,6 +94,11 @@ impl Platform {
     /// For a courier's key.
     pub fn events(&self, key: &Key) -> EventServiceClient<Authorised> {
         EventServiceClient::with_interceptor(self.channel.clone(), key.clone())
+    }
+
+    /// For a courier's key.
+    pub fn webhooks(&self, key: &Key) -> WebhookServiceClient<Authorised> {
+        WebhookServiceClient::with_interceptor(self.channel.clone(), key.clone())
     }
 
     /// For a camera's key.

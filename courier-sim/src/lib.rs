@@ -16,4 +16,5 @@ pub mod scene;
 pub mod server;
 pub mod story;
 pub mod terminal;
+pub mod webhooks;
 pub mod world;

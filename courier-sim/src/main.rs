@@ -13,6 +13,7 @@ use courier_sim::journal::Journal;
 use courier_sim::scene::{self, Passage};
 use courier_sim::server::{Consignment, CourierServer, Routes, ServerConfig};
 use courier_sim::terminal::{self, TerminalConfig};
+use courier_sim::webhooks::{self, WebhooksConfig};
 use gatepost_process::clock::SystemClock;
 use gatepost_process::shutdown::Shutdown;
 use gatepost_process::telemetry::{self, TelemetryConfig};
@@ -41,6 +42,9 @@ enum Command {
     Server(ServerArgs),
     /// A courier's handheld: takes instructions and reports how they went.
     Terminal(TerminalArgs),
+    /// A courier's web server: takes its events as signed webhooks and prints them. For a platform on this machine,
+    /// which has to be started with GATEPOST_EVENTS__WEBHOOKS_OVER_HTTP and _TO_PRIVATE_ADDRESSES set to true.
+    Webhooks(WebhooksArgs),
     /// A gate camera: streams JPEG files or a video, and prints what the display shows.
     Camera(CameraArgs),
     /// Makes the frames of somebody who passes a gate out of a photograph, for `camera --folder`.
@@ -94,6 +98,22 @@ struct TerminalArgs {
     /// Nobody takes the parcels at the door.
     #[arg(long)]
     nobody_home: bool,
+}
+
+#[derive(Args)]
+struct WebhooksArgs {
+    /// The platform.
+    #[arg(long, default_value = "http://127.0.0.1:50051")]
+    platform: String,
+    /// A file with the courier's key.
+    #[arg(long)]
+    key_file: PathBuf,
+    /// Where to listen.
+    #[arg(long, default_value = "127.0.0.1:50071")]
+    listen: SocketAddr,
+    /// How the platform reaches it; ends in /events. The address it listens on when left out.
+    #[arg(long)]
+    url: Option<String>,
 }
 
 #[derive(Args)]
@@ -195,6 +215,7 @@ async fn main() -> ExitCode {
     let outcome = match cli.command {
         Command::Server(args) => server(args).await,
         Command::Terminal(args) => terminal(args).await,
+        Command::Webhooks(args) => webhooks(args).await,
         Command::Camera(args) => camera(args).await,
         Command::Compose(args) => compose(&args),
         Command::Demo(args) => demo(args).await,
@@ -261,6 +282,20 @@ async fn terminal(args: TerminalArgs) -> anyhow::Result<ExitCode> {
         clock: clock.clone(),
     };
     shutdown.spawn("terminal", terminal::run(config, Journal::new(clock), shutdown.draining()));
+    shutdown.finished(END_BOUND).await?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn webhooks(args: WebhooksArgs) -> anyhow::Result<ExitCode> {
+    let shutdown = Shutdown::new();
+    shutdown.listen_to_signals()?;
+    let config = WebhooksConfig {
+        platform: Platform::at(&args.platform)?,
+        key: Key::read(&args.key_file)?,
+        listen: args.listen,
+        url: args.url,
+    };
+    webhooks::run(config, &shutdown).await?;
     shutdown.finished(END_BOUND).await?;
     Ok(ExitCode::SUCCESS)
 }

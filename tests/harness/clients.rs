@@ -3,6 +3,7 @@
 mod administrator;
 mod camera;
 mod courier;
+mod endpoint;
 mod events;
 mod photographs;
 mod resident;

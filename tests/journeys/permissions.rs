@@ -19,9 +19,10 @@ use tonic_prost::ProstCodec;
 const KINDS: [&str; 4] = ["courier", "camera", "worker", "administrator"];
 
 /// Who may call each service, and nobody else may.
-const TABLE: [(&str, &str); 7] = [
+const TABLE: [(&str, &str); 8] = [
     ("gatepost.v1.ParcelService", "courier"),
     ("gatepost.v1.EventService", "courier"),
+    ("gatepost.v1.WebhookService", "courier"),
     ("gatepost.v1.CommunityService", "administrator"),
     ("gatepost.v1.ResidentService", "administrator"),
     ("gatepost.v1.CourierService", "administrator"),

@@ -11,6 +11,7 @@ use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus,
 on_both_stacks!(
     a_forgotten_parcel_is_recalled_once,
     a_refused_recall_comes_again,
+    a_late_answer_to_one_recall_is_none_to_the_next,
     a_recall_on_its_way_is_withdrawn_by_a_pickup,
 );
 
@@ -48,6 +49,31 @@ async fn a_refused_recall_comes_again(world: World) {
     world.let_pass(hours(24)).await;
     let again = courier.await_event(EventKind::RecallRequested).await;
     assert_eq!(again.recall_number, 2);
+}
+
+async fn a_late_answer_to_one_recall_is_none_to_the_next(world: World) {
+    let courier = world.courier("swift-express").await;
+    let parcel = courier.bring(&Label::to(&world.resident("赵敏"))).await;
+    world.let_pass(hours(72)).await;
+    let first = courier.await_event(EventKind::RecallRequested).await.recall_number;
+    let early = courier.accept_recall_number(&parcel.id, first + 1).await.unwrap_err();
+    assert_eq!((early.code, &*early.reason), (Code::FailedPrecondition, "RECALL_NOT_IN_EFFECT"));
+    courier.refuse_recall_number(&parcel.id, first).await.unwrap();
+    courier.refuse_recall_number(&parcel.id, first).await.expect("twice is harmless");
+    world.let_pass(hours(24)).await;
+    let second = courier.await_event(EventKind::RecallRequested).await.recall_number;
+    for late in [
+        courier.refuse_recall_number(&parcel.id, first).await.unwrap_err(),
+        courier.accept_recall_number(&parcel.id, first).await.unwrap_err(),
+    ] {
+        assert_eq!((late.code, &*late.reason), (Code::FailedPrecondition, "RECALL_NOT_IN_EFFECT"));
+        assert_eq!((&*late.metadata["recall_number"], &*late.metadata["latest_recall_number"]), ("1", "2"));
+    }
+    assert_eq!(courier.parcel(&parcel.id).await.unwrap().state(), ParcelState::RecallRequested, "the second one holds");
+    let accepted = courier.accept_recall_number(&parcel.id, second).await.unwrap();
+    assert_eq!(accepted.state(), ParcelState::RecallAccepted);
+    let late = courier.refuse_recall_number(&parcel.id, first).await.unwrap_err();
+    assert_eq!(&*late.reason, "RECALL_NOT_IN_EFFECT", "nor does it take back what was accepted");
 }
 
 async fn a_recall_on_its_way_is_withdrawn_by_a_pickup(world: World) {

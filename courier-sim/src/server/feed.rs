@@ -86,7 +86,8 @@ impl Feed {
     async fn accept(&self, recall: &RecallId, request_id: String) -> anyhow::Result<()> {
         // The request id must be on disk before it is used: an attempt after a crash is then the same request.
         self.dispatch.save()?;
-        let request = AcceptRecallRequest { request_id, parcel_id: recall.parcel_id.clone() };
+        let (parcel_id, recall_number) = (recall.parcel_id.clone(), recall.number);
+        let request = AcceptRecallRequest { request_id, parcel_id, recall_number };
         match self.platform.parcels(&self.key).accept_recall(request).await {
             Ok(_) => self.dispatch.instruct(recall),
             Err(status) if matches!(status.code(), Code::FailedPrecondition | Code::NotFound) => {

@@ -123,6 +123,10 @@ made_id! {
     KeyId, "key"
 }
 made_id! {
+    /// One webhook endpoint of a courier.
+    EndpointId, "whe"
+}
+made_id! {
     /// One enrolled face.
     TemplateId, "tpl"
 }

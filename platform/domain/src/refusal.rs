@@ -17,6 +17,14 @@ pub enum Refusal {
         /// The step asked for.
         step: &'static str,
     },
+    /// An answer to a recall that is over, or never was.
+    #[error("recall {asked} is not in effect, the latest of this parcel is {latest}")]
+    RecallNotInEffect {
+        /// The recall named.
+        asked: u32,
+        /// The latest there was.
+        latest: u32,
+    },
     /// A report from the future.
     #[error("the reported time is more than 5 minutes in the future: check the sender's clock")]
     TimeInFuture,

@@ -22,6 +22,8 @@ pub struct Config {
     pub timers: Timers,
     /// Cameras and workers.
     pub vision: Vision,
+    /// The couriers' events.
+    pub events: Events,
     /// Reminders as signed webhooks.
     pub webhook: Webhook,
     /// Reminders by e-mail.
@@ -195,6 +197,32 @@ impl Default for Vision {
     }
 }
 
+/// How long couriers' events are kept, and where they may be sent as webhooks.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Events {
+    /// Older events are deleted, acknowledged or not. Above the three days and a half that a webhook is tried.
+    #[serde(with = "humantime_serde")]
+    pub keep_for: Duration,
+    /// Whether couriers may register `http://` endpoints.
+    pub webhooks_over_http: bool,
+    /// Whether endpoints may have addresses that only this network reaches: loopback, private, link-local.
+    pub webhooks_to_private_addresses: bool,
+    /// PEM file of certificate authorities that endpoints may use beside those this machine trusts.
+    pub webhooks_ca: Option<std::path::PathBuf>,
+}
+
+impl Default for Events {
+    fn default() -> Self {
+        Self {
+            keep_for: Duration::from_secs(30 * 24 * 3600),
+            webhooks_over_http: false,
+            webhooks_to_private_addresses: false,
+            webhooks_ca: None,
+        }
+    }
+}
+
 /// Reminders to the residents' app: Standard Webhooks 1.0.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -306,6 +334,10 @@ impl Config {
         }
         if !(Duration::from_secs(1)..=Duration::from_secs(3600)).contains(&self.timers.sweep_grace) {
             return Err(ConfigError::Range("timers.sweep_grace must be 1s to 1h"));
+        }
+        if !(Duration::from_secs(4 * 24 * 3600)..=Duration::from_secs(3650 * 24 * 3600)).contains(&self.events.keep_for)
+        {
+            return Err(ConfigError::Range("events.keep_for must be 4 to 3650 days"));
         }
         if !(1..=64).contains(&self.vision.frames_per_camera) {
             return Err(ConfigError::Range("vision.frames_per_camera must be 1 to 64"));

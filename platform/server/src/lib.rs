@@ -5,6 +5,7 @@ pub mod admin;
 mod api;
 mod auth;
 pub mod config;
+mod courier_webhooks;
 pub mod failpoint;
 mod fire;
 mod health;
@@ -18,9 +19,11 @@ mod premises;
 mod problem;
 mod rearm;
 mod recognition;
+mod retention;
 mod timers;
 mod vault;
 mod vision;
+mod webhook;
 pub mod wiring;
 
 use std::{net::SocketAddr, path::Path};
@@ -127,6 +130,8 @@ pub async fn run(
     shutdown.spawn("housekeeping", housekeeping::keep_house(platform.clone(), draining.clone()));
     shutdown.spawn("lookahead", timers::look_ahead(platform.clone(), draining.clone()));
     shutdown.spawn("notices", notification::run(platform.clone(), channels, draining.clone()));
+    shutdown.spawn("webhooks", courier_webhooks::run(platform.clone(), draining.clone()));
+    shutdown.spawn("retention", retention::run(platform.clone(), draining.clone()));
     shutdown.spawn("grpc", async move {
         let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
         router.serve_with_incoming_shutdown(incoming, draining.cancelled_owned()).await?;

@@ -35,6 +35,11 @@ pub struct Metrics {
     pub misidentifications: Counter<u64>,
     pub workers: Gauge<u64>,
     pub event_streams: UpDownCounter<i64>,
+    pub events_expired: Counter<u64>,
+    pub webhooks: Counter<u64>,
+    pub webhook_duration: Histogram<f64>,
+    pub webhooks_oldest: Gauge<f64>,
+    pub webhooks_disabled: Gauge<u64>,
 }
 
 impl Default for Metrics {
@@ -81,6 +86,15 @@ impl Default for Metrics {
                 .i64_up_down_counter("gatepost_event_streams")
                 .with_description("open courier event streams")
                 .build(),
+            events_expired: counter("gatepost_events_expired", "courier events deleted because of their age"),
+            webhooks: counter("gatepost_webhooks", "webhooks to couriers, by outcome: delivered, failed, dead or gone"),
+            webhook_duration: seconds("gatepost_webhook_duration", "time of one webhook to a courier"),
+            webhooks_oldest: meter
+                .f64_gauge("gatepost_webhooks_oldest")
+                .with_unit("s")
+                .with_description("age of the oldest event that an enabled endpoint is still to be told")
+                .build(),
+            webhooks_disabled: number("gatepost_webhooks_disabled", "disabled webhook endpoints, by reason"),
         }
     }
 }

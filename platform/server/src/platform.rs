@@ -18,6 +18,7 @@ use uuid::Uuid;
 
 use crate::{
     config::Config,
+    courier_webhooks::Gateway,
     metrics::Metrics,
     premises::Known,
     problem::Problem,
@@ -48,6 +49,8 @@ pub struct Parts {
     pub hub: Hub,
     /// Enrolled faces.
     pub vault: Vault,
+    /// The way to couriers' webhook endpoints.
+    pub courier_webhooks: Gateway,
     /// What the timers' loop knows of the index.
     pub timekeeping: Timekeeping,
     /// Woken when an event may have been appended, a notice written or a timer set.
@@ -58,6 +61,8 @@ pub struct Parts {
 pub struct Wakes {
     /// Events appended.
     pub events: watch::Sender<u64>,
+    /// Webhook endpoints changed.
+    pub webhooks: watch::Sender<u64>,
     /// Notices written.
     pub notices: watch::Sender<u64>,
     /// Timers set.
@@ -66,7 +71,8 @@ pub struct Wakes {
 
 impl Default for Wakes {
     fn default() -> Self {
-        Self { events: watch::Sender::new(0), notices: watch::Sender::new(0), timers: watch::Sender::new(0) }
+        let wake = || watch::Sender::new(0);
+        Self { events: wake(), webhooks: wake(), notices: wake(), timers: wake() }
     }
 }
 

@@ -50,6 +50,23 @@ pub enum Problem {
         /// What there is.
         newest: i64,
     },
+    /// Events that are kept no longer.
+    #[error("the events after {after} are kept no longer: the oldest is {oldest}")]
+    EventsExpired {
+        /// After which one the caller asked.
+        after: i64,
+        /// The oldest there is, or the next one.
+        oldest: i64,
+    },
+    /// A courier's endpoints are all used.
+    #[error("this courier has {0} webhook endpoints already: delete one first")]
+    EndpointsFull(usize),
+    /// Staff disabled it.
+    #[error("the property's staff disabled this endpoint: ask them")]
+    DisabledByAdministrator,
+    /// Too much of this at once.
+    #[error("too many calls of this kind are under way: try again in a few seconds")]
+    Busy,
     /// A photograph that cannot be enrolled.
     #[error(transparent)]
     Photograph(#[from] PhotographProblem),
@@ -128,6 +145,7 @@ pub enum Missing {
     Compartment,
     Reminder,
     Misidentification,
+    Endpoint,
 }
 
 impl Missing {
@@ -143,6 +161,7 @@ impl Missing {
             Missing::Compartment => "compartment",
             Missing::Reminder => "reminder at a gate",
             Missing::Misidentification => "misidentification",
+            Missing::Endpoint => "webhook endpoint",
         }
     }
 }

@@ -11,6 +11,7 @@ use secrecy::ExposeSecret as _;
 
 use crate::{
     config::{Config, TimersKind},
+    courier_webhooks::Gateway,
     metrics::Metrics,
     notification::{Channels, email::EmailChannel, webhook::WebhookChannel},
     platform::{Parts, Platform, Wakes},
@@ -68,6 +69,7 @@ pub async fn platform(config: Config, data_dir: &Path, clock: SharedClock) -> an
         known: Known::default(),
         metrics: Metrics::default(),
         hub: Hub::new(frame_age_max),
+        courier_webhooks: Gateway::new(&config.events).await?,
         timekeeping: Timekeeping::default(),
         vault,
         wakes: Wakes::default(),

@@ -9,6 +9,7 @@ mod error;
 mod record;
 mod redis;
 mod sql;
+mod webhook;
 
 pub use self::{
     embedded_timers::EmbeddedTimers,
@@ -20,4 +21,5 @@ pub use self::{
     },
     redis::{RedisOptions, RedisTimers},
     sql::{Store, Tx},
+    webhook::{Disabled, EndpointLease, Letter, LetterCounts, Replay, WebhookEndpoint},
 };

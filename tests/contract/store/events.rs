@@ -111,3 +111,90 @@ pub async fn an_acknowledgement_never_moves_back(bench: Bench) {
     assert_eq!(tx.acknowledge_events(&id("nobody"), 1).await, Err(StoreError::NotFound));
     assert_eq!(tx.event_cursor(&id("nobody")).await, Err(StoreError::NotFound));
 }
+
+pub async fn old_events_go_without_a_gap(bench: Bench) {
+    settle(&bench.store, 1).await;
+    let parcel = keep(&bench.store, &parcel(1, State::PickedUp)).await;
+    let tx = bench.store.write().await.unwrap();
+    assert_eq!(tx.oldest_event(&id("swift")).await, Ok(1), "the next one");
+    // The third was reported late, and happened before the second.
+    for minute in [1, 5, 2, 6, 7, 8] {
+        tx.append_event(&parcel, &CourierEvent { at: t(minute), kind: EventKind::Deposited }).await.unwrap();
+    }
+    assert_eq!(tx.forget_events(&id("swift"), t(1), 100).await, Ok(0));
+    assert_eq!(tx.forget_events(&id("swift"), t(3), 100).await, Ok(1), "up to the first that is kept");
+    assert_eq!(tx.oldest_event(&id("swift")).await, Ok(2));
+    assert_eq!(tx.forget_events(&id("swift"), t(99), 2).await, Ok(2), "no more than asked for");
+    assert_eq!(tx.event(&id("swift"), 3).await, Ok(None));
+    assert_eq!(tx.event(&id("swift"), 4).await.unwrap().map(|event| event.sequence), Some(4));
+    assert_eq!(tx.forget_events(&id("swift"), t(99), 100).await, Ok(3));
+    assert_eq!(tx.oldest_event(&id("swift")).await, Ok(7));
+    assert_eq!(tx.forget_events(&id("swift"), t(99), 100).await, Ok(0));
+    assert_eq!(tx.append_event(&parcel, &CourierEvent { at: t(9), kind: EventKind::Collected }).await, Ok(7));
+    assert_eq!(tx.oldest_event(&id("nobody")).await, Err(StoreError::NotFound));
+}
+
+/// Transactions that commit in another order than they began in. On PostgreSQL both are open at once; SQLite has one
+/// writer, so there is no such order.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_order_of_numbers_is_the_order_of_commits() {
+    let bench = Bench::postgres().await;
+    settle(&bench.store, 1).await;
+    let parcel = keep(&bench.store, &parcel(1, State::PickedUp)).await;
+    let event = |minute| CourierEvent { at: t(minute), kind: EventKind::Deposited };
+    let read = async || {
+        let tx = bench.store.read().await.unwrap();
+        let events = tx.events(&id("swift"), 0, 100).await.unwrap();
+        events.into_iter().map(|event| (event.sequence, event.event.at)).collect::<Vec<_>>()
+    };
+    // One begins earlier, writes something, and takes its number only after the other one has committed.
+    let earlier = bench.store.write().await.unwrap();
+    earlier.insert_courier(&courier("brisk")).await.unwrap();
+    let later = bench.store.write().await.unwrap();
+    assert_eq!(later.append_event(&parcel, &event(1)).await, Ok(1));
+    later.commit().await.unwrap();
+    assert_eq!(read().await, [(1, t(1))]);
+    assert_eq!(earlier.append_event(&parcel, &event(2)).await, Ok(2));
+    assert_eq!(read().await, [(1, t(1))]);
+    earlier.commit().await.unwrap();
+    assert_eq!(read().await, [(1, t(1)), (2, t(2))]);
+
+    // One takes its number first and commits last: the other one waits, and no reader sees its number before.
+    for commits in [true, false] {
+        let before = read().await.len() as i64;
+        let slow = bench.store.write().await.unwrap();
+        assert_eq!(slow.append_event(&parcel, &event(3)).await, Ok(before + 1));
+        let (store, parcel) = (bench.store.clone(), parcel.clone());
+        let quick = tokio::spawn(async move {
+            let tx = store.write().await.unwrap();
+            let taken = tx.append_event(&parcel, &CourierEvent { at: t(4), kind: EventKind::Collected }).await.unwrap();
+            tx.commit().await.unwrap();
+            taken
+        });
+        waits_for_a_lock(&bench).await;
+        assert!(!quick.is_finished());
+        assert_eq!(read().await.len() as i64, before, "nothing is seen that could be passed over");
+        if commits {
+            slow.commit().await.unwrap();
+        } else {
+            drop(slow);
+        }
+        let expected = if commits { before + 2 } else { before + 1 };
+        assert_eq!(quick.await.unwrap(), expected, "a number that was not used is given to the next");
+        let read = read().await;
+        let numbers: Vec<i64> = read.iter().map(|(sequence, _)| *sequence).collect();
+        assert_eq!(numbers, (1..=expected).collect::<Vec<_>>());
+    }
+}
+
+/// Returns once a transaction of this database waits for another.
+async fn waits_for_a_lock(bench: &Bench) {
+    use sea_orm::{ConnectionTrait as _, Database, DbBackend, Statement};
+    let database = Database::connect(&bench.url).await.unwrap();
+    gatepost_tests::world::until("the wait for the other transaction", || async {
+        let ask = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        let ask = Statement::from_string(DbBackend::Postgres, ask);
+        database.query_one_raw(ask).await.unwrap().is_some()
+    })
+    .await;
+}

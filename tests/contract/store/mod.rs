@@ -13,6 +13,7 @@ mod parcels;
 mod requests;
 mod residents;
 mod template_keys;
+mod webhooks;
 
 use gatepost_storage::Store;
 use gatepost_tests::services;
@@ -72,7 +73,12 @@ promises! {
         every_state_is_read_as_it_was_saved, a_stale_version_is_refused, a_tracking_number_is_the_couriers_own,
         pages_of_parcels_join, deadlines_come_in_order;
     compartments: one_parcel_per_compartment_whoever_races, an_expired_reservation_is_free;
-    events: every_event_is_read_as_it_was_logged, sequences_have_no_gaps, an_acknowledgement_never_moves_back;
+    events:
+        every_event_is_read_as_it_was_logged, sequences_have_no_gaps, an_acknowledgement_never_moves_back,
+        old_events_go_without_a_gap;
+    webhooks:
+        endpoints_are_kept, two_workers_never_share_an_endpoint, who_is_due_is_claimed_in_turn,
+        what_was_not_taken_is_set_aside;
     residents:
         residents_are_kept_with_what_they_agreed_to, labels_find_their_candidates, pickups_are_counted_once,
         only_who_agreed_and_is_due_is_searched, a_deleted_resident_leaves_nothing, nothing_personal_is_printed;

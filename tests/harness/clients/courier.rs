@@ -121,6 +121,11 @@ impl Courier {
         EventServiceClient::new(self.line.authorised(&self.key))
     }
 
+    /// A channel that carries the backend's key.
+    pub(super) fn authorised(&self) -> Authorised {
+        self.line.authorised(&self.key)
+    }
+
     /// The backend's key.
     pub fn key(&self) -> &Key {
         &self.key
@@ -212,16 +217,28 @@ impl Courier {
 
     /// Will collect an overdue parcel.
     pub async fn accept_recall(&self, parcel_id: &str) -> Answer<Parcel> {
-        let request = v1::AcceptRecallRequest { request_id: new_request_id(), parcel_id: parcel_id.to_owned() };
+        self.accept_recall_number(parcel_id, 0).await
+    }
+
+    /// Answers one recall, and no other.
+    pub async fn accept_recall_number(&self, parcel_id: &str, recall_number: i32) -> Answer<Parcel> {
+        let parcel_id = parcel_id.to_owned();
+        let request = v1::AcceptRecallRequest { request_id: new_request_id(), parcel_id, recall_number };
         answer(self.parcels().accept_recall(request).await).map(|answer| answer.parcel.expect("a parcel"))
     }
 
     /// Will not collect an overdue parcel.
     pub async fn refuse_recall(&self, parcel_id: &str) -> Answer<v1::RefuseRecallResponse> {
+        self.refuse_recall_number(parcel_id, 0).await
+    }
+
+    /// Refuses one recall, and no other.
+    pub async fn refuse_recall_number(&self, parcel_id: &str, recall_number: i32) -> Answer<v1::RefuseRecallResponse> {
         let request = v1::RefuseRecallRequest {
             request_id: new_request_id(),
             parcel_id: parcel_id.to_owned(),
             reason: "今天没有车".to_owned(),
+            recall_number,
         };
         answer(self.parcels().refuse_recall(request).await)
     }

@@ -134,9 +134,12 @@ async fn a_step_with_a_bad_field_moves_nothing(world: World) {
             request_id: new_request_id(),
             parcel_id: waiting.id.clone(),
             reason: reason.to_owned(),
+            recall_number: 0,
         };
         invalid(answer(swift.parcels().refuse_recall(request).await), "reason");
     }
+    invalid(swift.refuse_recall_number(&waiting.id, -1).await, "recall_number");
+    invalid(swift.accept_recall_number(&waiting.id, i32::MIN).await, "recall_number");
     let cancel = v1::CancelParcelRequest { request_id: String::new(), parcel_id: announced.id.clone() };
     invalid(answer(swift.parcels().cancel_parcel(cancel).await), "request_id");
     assert_eq!(Everything::of(&world, &swift).await, before);

@@ -36,8 +36,10 @@ fn request(parcel: Parcel, circumstances: Circumstances<'_>) -> Step {
     Step::changed(parcel.moved(State::RecallRequested { stay }, now), vec![publish(now, kind)])
 }
 
-/// The courier will collect the parcel and bring it to the door.
-pub fn accept(parcel: Parcel, circumstances: Circumstances<'_>) -> Result<Step, Refusal> {
+/// The courier will collect the parcel and bring it to the door. `recall` names the recall that is answered; without
+/// it, it is the one in effect.
+pub fn accept(parcel: Parcel, recall: Option<u32>, circumstances: Circumstances<'_>) -> Result<Step, Refusal> {
+    check_number(&parcel, recall)?;
     match &parcel.state {
         State::RecallRequested { stay } => {
             let state = State::RecallAccepted { stay: stay.clone() };
@@ -55,8 +57,9 @@ pub fn accept(parcel: Parcel, circumstances: Circumstances<'_>) -> Result<Step, 
     }
 }
 
-/// The courier will not. The parcel waits on, and is recalled again later.
-pub fn refuse_recall(parcel: Parcel, circumstances: Circumstances<'_>) -> Result<Step, Refusal> {
+/// The courier will not. The parcel waits on, and is recalled again later. `recall` is as for [`accept`].
+pub fn refuse_recall(parcel: Parcel, recall: Option<u32>, circumstances: Circumstances<'_>) -> Result<Step, Refusal> {
+    check_number(&parcel, recall)?;
     let now = circumstances.now;
     match &parcel.state {
         State::RecallRequested { stay } | State::RecallAccepted { stay } => {
@@ -68,5 +71,16 @@ pub fn refuse_recall(parcel: Parcel, circumstances: Circumstances<'_>) -> Result
         // Refused before, and waiting for the next recall.
         State::Waiting { stay, .. } if stay.recall_basis == RecallBasis::Refusal => Ok(Step::unchanged(parcel)),
         _ => refuse(&parcel, "refuse recall"),
+    }
+}
+
+/// A late answer to one recall must not pass for an answer to the next. Of a parcel that is in no compartment none is
+/// in effect, and no answer changes it.
+fn check_number(parcel: &Parcel, recall: Option<u32>) -> Result<(), Refusal> {
+    match (parcel.stay(), recall) {
+        (Some(stay), Some(asked)) if asked != stay.recalls => {
+            Err(Refusal::RecallNotInEffect { asked, latest: stay.recalls })
+        }
+        _ => Ok(()),
     }
 }

@@ -16,6 +16,7 @@ mod policies;
 mod recognition;
 mod request_id;
 mod residents;
+mod webhooks;
 
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
@@ -51,6 +52,9 @@ enum Noun {
     /// Keys of couriers, cameras, workers and administrators.
     #[command(subcommand)]
     Key(keys::Command),
+    /// Webhook endpoints of couriers.
+    #[command(subcommand)]
+    Webhook(webhooks::Command),
     /// Residents, their consent and their faces.
     #[command(subcommand)]
     Resident(residents::Command),
@@ -80,6 +84,7 @@ pub async fn run(args: AdminArgs) -> anyhow::Result<()> {
         Noun::Recognition(command) => recognition::run(&client, command, json).await,
         Noun::Courier(command) => couriers::run(&client, command, json).await,
         Noun::Key(command) => keys::run(&client, command, json).await,
+        Noun::Webhook(command) => webhooks::run(&client, command, json).await,
         Noun::Resident(command) => residents::run(&client, command, json).await,
         Noun::Roster(command) => import::run_roster(&client, command).await,
         Noun::Pickups(command) => import::run_pickups(&client, command).await,
@@ -122,6 +127,8 @@ mod tests {
             "key create --camera lotus-garden/东门",
             "key create --worker --output worker.key",
             "key revoke key_00000000000000000000000000000001",
+            "webhook list --courier sf --disabled",
+            "webhook disable whe_00000000000000000000000000000001",
             "resident add --community lotus-garden --name 王芳 --building b3 --unit 1502",
             "resident consent grant res_1 --purpose gate-recognition --notice v1",
             "resident enrol res_1 a.jpg b.jpg",

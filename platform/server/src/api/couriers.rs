@@ -167,4 +167,30 @@ impl CourierService for Couriers {
         let request = request.into_inner();
         settle(|| self.revoke(&caller, &request)).await.map(Response::new).map_err(status)
     }
+
+    async fn list_courier_webhooks(
+        &self,
+        request: Request<v1::ListCourierWebhooksRequest>,
+    ) -> Result<Response<v1::ListCourierWebhooksResponse>, Status> {
+        let caller = caller(&request).map_err(status)?;
+        self.0.list_webhooks(&caller, request.into_inner()).await.map(Response::new).map_err(status)
+    }
+
+    async fn disable_courier_webhook(
+        &self,
+        request: Request<v1::DisableCourierWebhookRequest>,
+    ) -> Result<Response<v1::DisableCourierWebhookResponse>, Status> {
+        let caller = caller(&request).map_err(status)?;
+        let request = request.into_inner();
+        settle(|| self.0.disable_webhook(&caller, &request)).await.map(Response::new).map_err(status)
+    }
+
+    async fn enable_courier_webhook(
+        &self,
+        request: Request<v1::EnableCourierWebhookRequest>,
+    ) -> Result<Response<v1::EnableCourierWebhookResponse>, Status> {
+        let caller = caller(&request).map_err(status)?;
+        let request = request.into_inner();
+        settle(|| self.0.enable_webhook(&caller, &request)).await.map(Response::new).map_err(status)
+    }
 }

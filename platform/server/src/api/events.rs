@@ -8,7 +8,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
-use super::{convert::events::event_to_proto, parcels::courier, status::status};
+use super::{convert::events::event_to_proto, parcels::courier, status::status, webhooks::check_kept};
 use crate::{platform::Platform, problem::Problem};
 
 /// The service.
@@ -19,7 +19,8 @@ pub struct Events {
     pub draining: CancellationToken,
 }
 
-/// Events read at once; also the most that wait for a slow consumer.
+/// Events read at once, and the most that wait for a consumer that does not read: twice this, and what its connection
+/// takes.
 const PAGE: u64 = 200;
 const HEARTBEAT: SignedDuration = SignedDuration::from_secs(15);
 /// Another replica's events are found by looking this often.
@@ -36,13 +37,7 @@ impl EventService for Events {
         request: Request<v1::StreamEventsRequest>,
     ) -> Result<Response<Self::StreamEventsStream>, Status> {
         let courier = courier(&request).map_err(status)?;
-        let after = match request.into_inner().after_sequence {
-            Some(sequence) if sequence < 0 => {
-                return Err(status(Problem::invalid("after_sequence", "0 for the beginning, or an event's sequence")));
-            }
-            Some(sequence) => sequence,
-            None => self.cursor(&courier).await.map_err(status)?.acknowledged,
-        };
+        let after = self.start(&courier, request.into_inner().after_sequence).await.map_err(status)?;
         let (sender, receiver) = mpsc::channel(PAGE as usize);
         let (platform, draining) = (self.platform.clone(), self.draining.clone());
         tokio::spawn(async move {
@@ -67,8 +62,18 @@ impl EventService for Events {
 }
 
 impl Events {
-    async fn cursor(&self, courier: &CourierId) -> Result<gatepost_storage::EventCursor, Problem> {
-        Ok(self.platform.store.read().await?.event_cursor(courier).await?)
+    /// After which event a stream starts.
+    async fn start(&self, courier: &CourierId, asked: Option<i64>) -> Result<i64, Problem> {
+        let tx = self.platform.store.read().await?;
+        let after = match asked {
+            Some(sequence) if sequence < 0 => {
+                return Err(Problem::invalid("after_sequence", "0 for the beginning, or an event's sequence"));
+            }
+            Some(sequence) => sequence,
+            None => tx.event_cursor(courier).await?.acknowledged,
+        };
+        check_kept(&tx, courier, after).await?;
+        Ok(after)
     }
 
     async fn acknowledge(&self, courier: &CourierId, sequence: i64) -> Result<i64, Problem> {
@@ -96,32 +101,48 @@ async fn follow(
     let mut heartbeat_at = platform.now() + HEARTBEAT;
     loop {
         woken.mark_unchanged();
+        // Time that passes while we look is not slept away.
+        let looked_at = platform.now();
         let events = platform.store.read().await?.events(courier, after, PAGE).await?;
+        if let Some(oldest) = events.first().map(|event| event.sequence).filter(|oldest| *oldest > after + 1) {
+            return Err(Problem::EventsExpired { after, oldest });
+        }
         for event in &events {
-            if !send(sender, StreamMessage::Event(event_to_proto(event))).await {
+            let sent = tokio::select! {
+                biased;
+                sent = send(sender, StreamMessage::Event(event_to_proto(event))) => sent,
+                // Who does not read is not waited for.
+                () = draining.cancelled() => break,
+            };
+            if !sent {
                 return Ok(());
             }
             after = event.sequence;
+        }
+        if draining.is_cancelled() {
+            send(sender, StreamMessage::Drain(v1::Drain {})).await;
+            return Ok(());
         }
         if !events.is_empty() {
             heartbeat_at = platform.now() + HEARTBEAT;
             continue;
         }
         if platform.now() >= heartbeat_at {
-            let newest_sequence = platform.store.read().await?.event_cursor(courier).await?.newest;
+            let tx = platform.store.read().await?;
+            // All that was to come may have expired.
+            check_kept(&tx, courier, after).await?;
+            let newest_sequence = tx.event_cursor(courier).await?.newest;
+            drop(tx);
             if !send(sender, StreamMessage::Heartbeat(v1::Heartbeat { newest_sequence })).await {
                 return Ok(());
             }
             heartbeat_at = platform.now() + HEARTBEAT;
         }
         tokio::select! {
-            () = draining.cancelled() => {
-                send(sender, StreamMessage::Drain(v1::Drain {})).await;
-                return Ok(());
-            }
+            () = draining.cancelled() => {}
             () = sender.closed() => return Ok(()),
             _ = woken.changed() => {}
-            () = platform.clock.sleep_until(platform.now() + LOOK_EVERY) => {}
+            () = platform.clock.sleep_until(looked_at + LOOK_EVERY) => {}
         }
     }
 }

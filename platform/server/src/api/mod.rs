@@ -3,6 +3,7 @@
 mod announcements;
 mod communities;
 pub mod convert;
+mod courier_webhooks;
 mod couriers;
 mod events;
 mod faces;
@@ -16,6 +17,7 @@ mod residents_service;
 pub mod status;
 mod stays;
 mod vision;
+mod webhooks;
 
 use std::time::Duration;
 
@@ -25,6 +27,7 @@ use gatepost_proto::{
         community_service_server::CommunityServiceServer, courier_service_server::CourierServiceServer,
         event_service_server::EventServiceServer, gate_service_server::GateServiceServer,
         parcel_service_server::ParcelServiceServer, resident_service_server::ResidentServiceServer,
+        webhook_service_server::WebhookServiceServer,
     },
     vision::vision_service_server::VisionServiceServer,
 };
@@ -82,6 +85,7 @@ async fn services(platform: &Platform, draining: &CancellationToken) -> anyhow::
     let parcels = ParcelServiceServer::new(parcels).max_decoding_message_size(BATCH_MAX_BYTES);
     let events = events::Events { platform: p(), draining: draining() };
     let events = EventServiceServer::new(events).max_decoding_message_size(MESSAGE_MAX_BYTES);
+    let webhooks = WebhookServiceServer::new(webhooks::Webhooks(p())).max_decoding_message_size(MESSAGE_MAX_BYTES);
     let communities =
         CommunityServiceServer::new(communities::Communities(p())).max_decoding_message_size(COMMUNITY_MAX_BYTES);
     let residents =
@@ -92,7 +96,7 @@ async fn services(platform: &Platform, draining: &CancellationToken) -> anyhow::
     let vision = vision::Vision { platform: p(), draining: draining() };
     let vision = VisionServiceServer::new(vision).max_decoding_message_size(RESULT_MAX_BYTES);
     let mut routes = Routes::new(parcels);
-    routes = routes.add_service(events).add_service(communities).add_service(residents);
+    routes = routes.add_service(events).add_service(webhooks).add_service(communities).add_service(residents);
     routes = routes.add_service(couriers).add_service(gates).add_service(vision);
     let (reporter, health) = tonic_health::server::health_reporter();
     crate::health::look(platform, &reporter).await;
@@ -105,6 +109,7 @@ async fn services(platform: &Platform, draining: &CancellationToken) -> anyhow::
             .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
             .with_service_name("gatepost.v1.ParcelService")
             .with_service_name("gatepost.v1.EventService")
+            .with_service_name("gatepost.v1.WebhookService")
             .with_service_name("gatepost.v1.CommunityService")
             .with_service_name("gatepost.v1.ResidentService")
             .with_service_name("gatepost.v1.CourierService")

@@ -272,15 +272,19 @@ impl ParcelService for Parcels {
 
     async fn accept_recall(&self, request: Request<v1::AcceptRecallRequest>) -> Answer<v1::AcceptRecallResponse> {
         let call = call!(request, "AcceptRecall");
-        let step = |parcel, circumstances: Circumstances<'_>, _: &Topology| recall::accept(parcel, circumstances);
+        let number = wire::recall_number(call.request.recall_number).map_err(status)?;
+        let step =
+            |parcel, circumstances: Circumstances<'_>, _: &Topology| recall::accept(parcel, number, circumstances);
         self.step(&call, step, parcel_only!(AcceptRecallResponse)).await.map(Response::new).map_err(status)
     }
 
     async fn refuse_recall(&self, request: Request<v1::RefuseRecallRequest>) -> Answer<v1::RefuseRecallResponse> {
         let call = call!(request, "RefuseRecall");
         convert::text(&call.request.reason, "reason", 200).map_err(status)?;
-        let step =
-            |parcel, circumstances: Circumstances<'_>, _: &Topology| recall::refuse_recall(parcel, circumstances);
+        let number = wire::recall_number(call.request.recall_number).map_err(status)?;
+        let step = |parcel, circumstances: Circumstances<'_>, _: &Topology| {
+            recall::refuse_recall(parcel, number, circumstances)
+        };
         let answer = |parcel: &Parcel, setting: &Setting| v1::RefuseRecallResponse {
             parcel: Some(wire::parcel_to_proto(parcel)),
             recalled_again_after: Some(convert::duration_to_proto(setting.policy.recall_again_after)),

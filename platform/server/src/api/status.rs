@@ -38,6 +38,13 @@ pub fn status(problem: Problem) -> Status {
         Problem::PageToken => told(Code::InvalidArgument, "INVALID_PAGE_TOKEN", text),
         Problem::CompartmentInUse(..) => told(Code::FailedPrecondition, "COMPARTMENT_IN_USE", text),
         Problem::SequenceUnknown { .. } => told(Code::InvalidArgument, "SEQUENCE_UNKNOWN", text),
+        Problem::EventsExpired { oldest, .. } => {
+            let metadata = HashMap::from([("oldest_sequence".to_owned(), oldest.to_string())]);
+            Status::with_error_details(Code::OutOfRange, text, info("EVENTS_EXPIRED", metadata))
+        }
+        Problem::EndpointsFull(_) => told(Code::FailedPrecondition, "ENDPOINTS_FULL", text),
+        Problem::DisabledByAdministrator => told(Code::FailedPrecondition, "DISABLED_BY_ADMINISTRATOR", text),
+        Problem::Busy => told(Code::Unavailable, "BUSY", text),
         Problem::Photograph(photograph) => {
             let (code, reason) = photo(photograph);
             told(code, reason, text)
@@ -62,6 +69,13 @@ fn refused(refusal: &Refusal, text: String) -> Status {
             let metadata =
                 HashMap::from([("state".to_owned(), state.to_string()), ("step".to_owned(), (*step).to_owned())]);
             return Status::with_error_details(Code::FailedPrecondition, text, info("ILLEGAL_STEP", metadata));
+        }
+        Refusal::RecallNotInEffect { asked, latest } => {
+            let metadata = HashMap::from([
+                ("recall_number".to_owned(), asked.to_string()),
+                ("latest_recall_number".to_owned(), latest.to_string()),
+            ]);
+            return Status::with_error_details(Code::FailedPrecondition, text, info("RECALL_NOT_IN_EFFECT", metadata));
         }
         Refusal::TimeInFuture => (Code::InvalidArgument, "TIME_IN_FUTURE"),
         Refusal::TimeBeforeAnnouncement { .. } => (Code::InvalidArgument, "TIME_BEFORE_ANNOUNCEMENT"),
@@ -120,6 +134,7 @@ fn not_found(missing: Missing) -> &'static str {
         Missing::Compartment => "COMPARTMENT_NOT_FOUND",
         Missing::Reminder => "REMINDER_NOT_FOUND",
         Missing::Misidentification => "MISIDENTIFICATION_NOT_FOUND",
+        Missing::Endpoint => "ENDPOINT_NOT_FOUND",
     }
 }
 

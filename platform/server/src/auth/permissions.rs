@@ -32,9 +32,10 @@ impl Caller {
 }
 
 /// By service: every rpc of one service has one kind of caller.
-const SERVICES: [(&str, &[Caller]); 7] = [
+const SERVICES: [(&str, &[Caller]); 8] = [
     ("gatepost.v1.ParcelService", &[Caller::Courier]),
     ("gatepost.v1.EventService", &[Caller::Courier]),
+    ("gatepost.v1.WebhookService", &[Caller::Courier]),
     ("gatepost.v1.CommunityService", &[Caller::Administrator]),
     ("gatepost.v1.ResidentService", &[Caller::Administrator]),
     ("gatepost.v1.CourierService", &[Caller::Administrator]),

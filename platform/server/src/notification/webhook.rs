@@ -2,32 +2,22 @@
 
 use std::time::Duration;
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
 use gatepost_domain::{ReminderCause, Timestamp, id::GateId};
-use jiff::{SignedDuration, fmt::rfc2822};
-use reqwest::{
-    Client, StatusCode, Url,
-    header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER},
-    redirect,
-};
+use reqwest::{StatusCode, Url};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
-use standardwebhooks::{HEADER_WEBHOOK_ID, HEADER_WEBHOOK_SIGNATURE, HEADER_WEBHOOK_TIMESTAMP, Webhook};
 
 use super::outgoing::{ChannelError, DeliveryError, Outgoing};
+use crate::webhook::{Answered, Call, Caller, Reach, SigningKey};
 
-/// How long one call may take, from the connection to the head of the answer.
+/// How long one call may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// Whoever asks us to wait longer than this is asked again after it.
-const RETRY_AFTER_MAX: SignedDuration = SignedDuration::from_hours(24);
-const SECRET_PREFIX: &str = "whsec_";
-const SECRET_BYTES: std::ops::RangeInclusive<usize> = 24..=64;
 
 /// The way to the property's own system.
 pub struct WebhookChannel {
-    client: Client,
+    caller: Caller,
     url: Url,
-    signer: Webhook,
+    key: [SigningKey; 1],
 }
 
 #[derive(Serialize)]
@@ -55,53 +45,26 @@ impl WebhookChannel {
     /// Checks the settings and loads what TLS needs.
     pub fn new(url: &str, secret: &SecretString) -> Result<Self, ChannelError> {
         let url = Url::parse(url).ok().filter(Url::has_host).ok_or(ChannelError::WebhookUrl)?;
-        let mut client = Client::builder()
-            .user_agent(concat!("gatepost/", env!("CARGO_PKG_VERSION")))
-            .timeout(TIMEOUT)
-            .redirect(redirect::Policy::none())
-            .no_proxy();
-        // The client loads certificates when it is made, and fails on a machine that has none.
-        client = match url.scheme() {
-            "http" => client.tls_certs_only([]),
-            "https" => client,
+        let caller = match url.scheme() {
+            // Needs no certificates, and a machine may have none.
+            "http" => Caller::trusting_only(Reach::Anywhere, TIMEOUT, Vec::new()),
+            "https" => Caller::new(Reach::Anywhere, TIMEOUT, Vec::new()),
             _ => return Err(ChannelError::WebhookUrl),
         };
-        // An error means that a provider is installed already, and there is only this one in the graph.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let client = client.build().map_err(|_| ChannelError::NoCertificates)?;
-        Ok(Self { client, url, signer: signer(secret.expose_secret())? })
+        let caller = caller.map_err(|_| ChannelError::NoCertificates)?;
+        let key = SigningKey::parse(secret.expose_secret()).ok_or(ChannelError::WebhookSecret)?;
+        Ok(Self { caller, url, key: [key] })
     }
 
     /// One attempt. Every attempt of one notice has the same `webhook-id`.
     pub async fn deliver(&self, notice: &Outgoing, now: Timestamp) -> Result<(), DeliveryError> {
         let id = notice.notice.to_string();
-        let body = body(notice, now)?;
-        let signature = self
-            .signer
-            .sign(&id, now.as_second(), body.as_bytes())
-            .map_err(|_| DeliveryError::Final("the notice could not be signed".into()))?;
-        let answer = self
-            .client
-            .post(self.url.clone())
-            .header(CONTENT_TYPE, "application/json")
-            .header(HEADER_WEBHOOK_ID, id)
-            .header(HEADER_WEBHOOK_TIMESTAMP, now.as_second())
-            .header(HEADER_WEBHOOK_SIGNATURE, signature)
-            .body(body)
-            .send()
-            .await
-            .map_err(|error| unanswered(&error))?;
-        judge(answer.status(), answer.headers(), now)
+        let call = Call { url: &self.url, id: &id, body: body(notice, now)?, keys: &self.key };
+        match self.caller.call(call, now).await {
+            Ok(answered) => judge(answered),
+            Err(unanswered) => Err(DeliveryError::again(unanswered.to_string())),
+        }
     }
-}
-
-fn signer(secret: &str) -> Result<Webhook, ChannelError> {
-    let key = secret
-        .strip_prefix(SECRET_PREFIX)
-        .and_then(|key| STANDARD.decode(key).ok())
-        .filter(|key| SECRET_BYTES.contains(&key.len()))
-        .ok_or(ChannelError::WebhookSecret)?;
-    Webhook::from_bytes(key).map_err(|_| ChannelError::WebhookSecret)
 }
 
 fn body(notice: &Outgoing, now: Timestamp) -> Result<String, DeliveryError> {
@@ -124,46 +87,34 @@ fn body(notice: &Outgoing, now: Timestamp) -> Result<String, DeliveryError> {
         .map_err(|_| DeliveryError::Final("the notice could not be written as JSON".into()))
 }
 
-/// The error itself names the address, so only its kind is told.
-fn unanswered(error: &reqwest::Error) -> DeliveryError {
-    DeliveryError::again(if error.is_timeout() {
-        "the webhook gave no answer within 10 s"
-    } else if error.is_connect() {
-        "the webhook cannot be reached"
-    } else {
-        "the call of the webhook broke off"
-    })
-}
-
-fn judge(status: StatusCode, headers: &HeaderMap, now: Timestamp) -> Result<(), DeliveryError> {
+fn judge(answered: Answered) -> Result<(), DeliveryError> {
+    let Answered { status, retry_after } = answered;
     if status.is_success() {
         return Ok(());
     }
-    let text = format!("the webhook answered {}", status.as_u16());
+    let text = answered.refusal();
     let passing = matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_EARLY | StatusCode::TOO_MANY_REQUESTS);
     if status.is_client_error() && !passing {
         return Err(DeliveryError::Final(text));
     }
-    Err(DeliveryError::Again { text, after: retry_after(headers, now) })
-}
-
-/// `Retry-After` in either form, seconds or a date; what cannot be read is left out.
-fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<SignedDuration> {
-    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    let after = match text.parse::<u32>() {
-        Ok(seconds) => SignedDuration::from_secs(i64::from(seconds)),
-        Err(_) => rfc2822::DateTimeParser::new().parse_timestamp(text).ok()?.duration_since(now),
-    };
-    Some(after.clamp(SignedDuration::ZERO, RETRY_AFTER_MAX))
+    Err(DeliveryError::Again { text, after: retry_after })
 }
 
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
-    use axum::{Router, body::Bytes, extract::State, http::Response, routing::post};
+    use axum::{
+        Router,
+        body::Bytes,
+        extract::State,
+        http::{HeaderMap, Response},
+        routing::post,
+    };
     use gatepost_domain::id::{NoticeId, ParcelId, ResidentId};
     use gatepost_process::clock::{Clock as _, SystemClock};
+    use jiff::SignedDuration;
+    use standardwebhooks::{HEADER_WEBHOOK_ID, Webhook};
     use tokio::{net::TcpListener, sync::mpsc};
     use uuid::Uuid;
 
@@ -278,13 +229,6 @@ mod tests {
             let outcome = channel(&property.url).deliver(&notice(ReminderCause::UsualHour), now).await;
             assert_eq!(outcome, expected, "{status} {headers:?}");
         }
-    }
-
-    #[test]
-    fn a_date_to_wait_for_counts_from_now() {
-        let now: Timestamp = "2026-06-01T10:30:00Z".parse().unwrap();
-        let headers = HeaderMap::from_iter([(RETRY_AFTER, "Mon, 01 Jun 2026 10:31:30 GMT".parse().unwrap())]);
-        assert_eq!(retry_after(&headers, now), Some(SignedDuration::from_secs(90)));
     }
 
     #[tokio::test]

@@ -4,7 +4,9 @@ use gatepost_domain::{
     Timestamp,
     id::{CourierId, KeyId},
 };
-use sea_orm::{ColumnTrait, EntityTrait, IntoActiveModel, Order, QueryFilter, QueryOrder, QuerySelect};
+use sea_orm::{
+    ColumnTrait, EntityTrait, IntoActiveModel, Order, QueryFilter, QueryOrder, QuerySelect, sea_query::LockType,
+};
 
 use super::{
     entity::{access_key, courier},
@@ -34,6 +36,23 @@ impl Tx {
     pub async fn courier(&self, courier: &CourierId) -> Result<Option<Courier>, StoreError> {
         let row = courier::Entity::find_by_id(courier.as_str()).one(&self.transaction).await.map_err(failure)?;
         row.map(courier_from).transpose()
+    }
+
+    /// Lets one transaction at a time decide what belongs to a courier. SQLite has one writer anyway.
+    pub async fn lock_courier(&self, courier: &CourierId) -> Result<(), StoreError> {
+        if !self.is_postgres() {
+            return Ok(());
+        }
+        // Not FOR UPDATE, which would also hold up everybody who only refers to the courier.
+        let locked: Option<String> = courier::Entity::find_by_id(courier.as_str())
+            .select_only()
+            .column(courier::Column::Id)
+            .lock(LockType::NoKeyUpdate)
+            .into_tuple()
+            .one(&self.transaction)
+            .await
+            .map_err(failure)?;
+        locked.map(|_| ()).ok_or(StoreError::NotFound)
     }
 
     /// Couriers in the order of their ids.

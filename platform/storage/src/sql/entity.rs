@@ -246,3 +246,37 @@ table!(notice, "notice", {
     last_error: String,
     traceparent: String,
 });
+
+table!(webhook_endpoint, "webhook_endpoint", {
+    #[sea_orm(primary_key, auto_increment = false)]
+    id: Uuid,
+    courier: String,
+    created_at: i64,
+    url: String,
+    kinds: String,
+    disabled: String,
+    secret: Vec<u8>,
+    previous_secret: Option<Vec<u8>>,
+    previous_until: Option<i64>,
+    passed: i64,
+    retry_at: Option<i64>,
+    failures: i64,
+    failing_since: Option<i64>,
+    last_error: String,
+    not_before: i64,
+    served_at: i64,
+    lease: Uuid,
+    leased_until: i64,
+});
+
+table!(webhook_letter, "webhook_letter", {
+    #[sea_orm(primary_key, auto_increment = false)]
+    endpoint: Uuid,
+    #[sea_orm(primary_key, auto_increment = false)]
+    sequence: i64,
+    courier: String,
+    attempts: i64,
+    next_attempt_at: Option<i64>,
+    last_attempt_at: i64,
+    last_error: String,
+});

@@ -1,6 +1,6 @@
-//! Each courier's event log: numbered from 1 without gaps, read from where the courier left off.
+//! Each courier's event log: numbered from 1 without gaps, read from where the courier left off, cut at its old end.
 
-use gatepost_domain::{CourierEvent, Parcel, id::CourierId};
+use gatepost_domain::{CourierEvent, Parcel, Timestamp, id::CourierId};
 use sea_orm::{
     ColumnTrait, ConnectionTrait, EntityTrait, IntoActiveModel, Order, QueryFilter, QueryOrder, QuerySelect,
 };
@@ -10,6 +10,7 @@ use super::{
     event_row::{from_row, to_row},
     failure::failure,
     store::Tx,
+    word::to_millis,
 };
 use crate::{EventCursor, StoreError, StoredEvent};
 
@@ -41,6 +42,57 @@ impl Tx {
             .await
             .map_err(failure)?;
         rows.into_iter().map(from_row).collect()
+    }
+
+    /// One event, while it is kept.
+    pub async fn event(&self, courier: &CourierId, sequence: i64) -> Result<Option<StoredEvent>, StoreError> {
+        let key = (courier.to_string(), sequence);
+        let row = courier_event::Entity::find_by_id(key).one(&self.transaction).await.map_err(failure)?;
+        row.map(from_row).transpose()
+    }
+
+    /// The number of the oldest event that is kept, or of the next one while there is none.
+    pub async fn oldest_event(&self, courier: &CourierId) -> Result<i64, StoreError> {
+        let oldest: Option<i64> = courier_event::Entity::find()
+            .select_only()
+            .column(courier_event::Column::Sequence)
+            .filter(courier_event::Column::Courier.eq(courier.as_str()))
+            .order_by(courier_event::Column::Sequence, Order::Asc)
+            .limit(1)
+            .into_tuple()
+            .one(&self.transaction)
+            .await
+            .map_err(failure)?;
+        match oldest {
+            Some(oldest) => Ok(oldest),
+            None => Ok(self.event_cursor(courier).await?.newest + 1),
+        }
+    }
+
+    /// Deletes a courier's oldest events up to the first that happened at or after an instant, at most `limit` of them,
+    /// so that what is left has no gap. Returns how many were deleted.
+    pub async fn forget_events(&self, courier: &CourierId, before: Timestamp, limit: u64) -> Result<u64, StoreError> {
+        let oldest: Vec<(i64, i64)> = courier_event::Entity::find()
+            .select_only()
+            .column(courier_event::Column::Sequence)
+            .column(courier_event::Column::HappenedAt)
+            .filter(courier_event::Column::Courier.eq(courier.as_str()))
+            .order_by(courier_event::Column::Sequence, Order::Asc)
+            .limit(limit)
+            .into_tuple()
+            .all(&self.transaction)
+            .await
+            .map_err(failure)?;
+        let before = to_millis(before);
+        let expired = oldest.into_iter().take_while(|(_, happened_at)| *happened_at < before).last();
+        let Some((last, _)) = expired else { return Ok(0) };
+        let deleted = courier_event::Entity::delete_many()
+            .filter(courier_event::Column::Courier.eq(courier.as_str()))
+            .filter(courier_event::Column::Sequence.lte(last))
+            .exec(&self.transaction)
+            .await
+            .map_err(failure)?;
+        Ok(deleted.rows_affected)
     }
 
     /// How far the log goes and how far it was acknowledged.

@@ -21,6 +21,8 @@ mod residents;
 mod store;
 mod template_keys;
 mod templates;
+mod webhook_endpoints;
+mod webhook_letters;
 mod word;
 
 pub use store::{Store, Tx};

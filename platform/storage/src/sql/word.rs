@@ -9,7 +9,7 @@ use gatepost_domain::{
     topology::Size,
 };
 
-use crate::{Channel, Delivery, MisidentificationReason, StoreError};
+use crate::{Channel, Delivery, Disabled, MisidentificationReason, StoreError};
 
 /// Something that one word of a column says.
 pub(super) trait Word: Sized {
@@ -63,6 +63,12 @@ words!(MisidentificationReason {
 });
 words!(Channel { Channel::GateDisplay => "gate_display", Channel::Webhook => "webhook", Channel::Email => "email" });
 words!(Delivery { Delivery::Pending => "pending", Delivery::Delivered => "delivered", Delivery::Failed => "failed" });
+words!(Disabled {
+    Disabled::ByCourier => "by_courier",
+    Disabled::ByAdministrator => "by_administrator",
+    Disabled::Gone => "gone",
+    Disabled::Failing => "failing",
+});
 
 impl Word for StateName {
     fn word(self) -> &'static str {

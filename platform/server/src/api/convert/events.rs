@@ -35,7 +35,8 @@ pub fn event_to_proto(stored: &StoredEvent) -> v1::Event {
     event
 }
 
-fn kind_to_proto(kind: &EventKind) -> v1::EventKind {
+/// What happened, for the wire.
+pub fn kind_to_proto(kind: &EventKind) -> v1::EventKind {
     match kind {
         EventKind::RecipientResolved => v1::EventKind::RecipientResolved,
         EventKind::Deposited => v1::EventKind::Deposited,

@@ -6,6 +6,7 @@ pub mod events;
 pub mod parcels;
 pub mod recognition;
 pub mod residents;
+pub mod webhooks;
 
 use std::str::FromStr;
 

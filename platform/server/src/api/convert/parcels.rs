@@ -225,3 +225,9 @@ fn reason_to_proto(reason: Reason) -> v1::PlacementReason {
         Reason::Unreachable => v1::PlacementReason::Unreachable,
     }
 }
+
+/// Which recall is answered; `None` for whichever is in effect.
+pub fn recall_number(number: i32) -> Result<Option<u32>, Problem> {
+    let number = u32::try_from(number).map_err(|_| Problem::invalid("recall_number", "1 or more, or 0 for any"))?;
+    Ok(Some(number).filter(|number| *number != 0))
+}

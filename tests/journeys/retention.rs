@@ -1,0 +1,111 @@
+//! Events are kept for a while; whoever comes too late is told where the log begins, and whoever does not read holds
+//! up nobody.
+
+use gatepost_domain::{CourierEvent, EventKind};
+use gatepost_proto::v1::{
+    StreamEventsRequest, event_service_client::EventServiceClient, stream_events_response::Message,
+};
+use gatepost_tests::{
+    clients::{Label, Refused},
+    world::{World, hours, soon, until},
+};
+use jiff::SignedDuration;
+use tonic::{Code, transport::Endpoint};
+
+on_both_stacks!(whoever_comes_too_late_is_told_where_the_log_begins);
+
+async fn whoever_comes_too_late_is_told_where_the_log_begins(world: World) {
+    let (courier, wang) = (world.courier("swift-express").await, world.resident("王芳"));
+    for _ in 0..2 {
+        let parcel = courier.announce(&Label::to(&wang)).await.unwrap().parcel;
+        courier.cancel(&parcel.id).await.unwrap();
+        world.let_pass(hours(24)).await;
+    }
+    courier.acknowledge(1).await.unwrap();
+    world.let_pass(hours(28 * 24)).await;
+    assert_eq!(courier.follow(Some(0)).await.unwrap().next().await.sequence, 1, "thirty days are not over");
+    world.let_pass(hours(2)).await;
+    let (store, id) = (world.store().await, "swift-express".parse().unwrap());
+    let oldest = async || store.read().await.unwrap().oldest_event(&id).await.unwrap();
+    until("the first event's end", || async { oldest().await == 2 }).await;
+    let late = courier.follow(Some(0)).await.err().unwrap();
+    assert_eq!(
+        (late.code, &*late.reason, &*late.metadata["oldest_sequence"]),
+        (Code::OutOfRange, "EVENTS_EXPIRED", "2")
+    );
+    assert_eq!(courier.next_event().await.sequence, 2, "after the acknowledged one");
+    assert_eq!(courier.follow(Some(1)).await.unwrap().next().await.sequence, 2, "after the one before the oldest");
+
+    world.let_pass(hours(25)).await;
+    until("the second event's end", || async { oldest().await == 3 }).await;
+    let late = courier.follow(None).await.err().unwrap();
+    assert_eq!((&*late.reason, &*late.metadata["oldest_sequence"]), ("EVENTS_EXPIRED", "3"), "the next one");
+    let parcel = courier.announce(&Label::to(&wang)).await.unwrap().parcel;
+    courier.cancel(&parcel.id).await.unwrap();
+    assert_eq!(courier.follow(Some(2)).await.unwrap().next().await.sequence, 3);
+    let unknown = courier.follow(Some(4)).await.err().unwrap();
+    assert_eq!((unknown.code, &*unknown.reason), (Code::InvalidArgument, "SEQUENCE_UNKNOWN"));
+}
+
+/// Passes time until the stream says something: it was not woken, because these events were written past the platform.
+async fn awaited<T>(world: &World, mut message: impl AsyncFnMut() -> T) -> T {
+    soon("a message", async {
+        loop {
+            tokio::select! {
+                message = message() => break message,
+                () = world.let_pass(SignedDuration::from_secs(1)) => {}
+            }
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_consumer_that_does_not_read_holds_up_nobody() {
+    const EVENTS: i64 = 20_000;
+    let world = World::new().await;
+    let courier = world.courier("swift-express").await;
+    let parcel = courier.announce(&Label::to(&world.resident("王芳"))).await.unwrap().parcel;
+    // What its own side of the connection holds is its own affair: as little as there can be.
+    let narrow = Endpoint::from_shared(world.url()).unwrap().initial_stream_window_size(65_535);
+    let mut idle = EventServiceClient::with_interceptor(narrow.connect().await.unwrap(), courier.key().clone());
+    let request = StreamEventsRequest { after_sequence: Some(0) };
+    let mut idle = idle.stream_events(request).await.unwrap().into_inner();
+    let mut busy = courier.follow(Some(0)).await.unwrap();
+
+    let store = world.store().await;
+    let tx = store.write().await.unwrap();
+    let kept = tx.parcel(parcel.id.parse().unwrap()).await.unwrap().unwrap();
+    let event = CourierEvent { at: world.now(), kind: EventKind::RecipientResolved };
+    let events: Vec<_> = std::iter::repeat_n((&kept, &event), 500).collect();
+    for _ in 0..EVENTS / 500 {
+        tx.append_events(&events).await.unwrap();
+    }
+    tx.commit().await.unwrap();
+    let mut read = 0;
+    while read < EVENTS {
+        let message =
+            if read == 0 { awaited(&world, async || busy.message().await).await } else { busy.message().await };
+        if let Some(Message::Event(event)) = message {
+            read += 1;
+            assert_eq!(event.sequence, read, "whoever reads has them all");
+        }
+    }
+    // What the other one has not been sent is in the log and nowhere else: gone from there, it is gone.
+    let tx = store.write().await.unwrap();
+    let before = world.now() + hours(1);
+    let forgotten = tx.forget_events(&"swift-express".parse().unwrap(), before, 100_000).await.unwrap();
+    assert_eq!(forgotten, EVENTS as u64);
+    tx.commit().await.unwrap();
+    let mut read = 0;
+    let end = loop {
+        match awaited(&world, async || idle.message().await).await {
+            Ok(Some(message)) => read += i64::from(matches!(message.message, Some(Message::Event(_)))),
+            Ok(None) => panic!("the stream ended without a reason"),
+            Err(status) => break Refused::from(status),
+        }
+    };
+    assert_eq!((end.code, &*end.reason), (Code::OutOfRange, "EVENTS_EXPIRED"));
+    println!("{read} of {EVENTS} events waited for a consumer that did not read");
+    assert!(read < EVENTS / 4, "{read} events were held for it");
+}
