@@ -1,6 +1,7 @@
 //! How every actor calls the platform: one channel, a key on each call, the trace context beside it.
 
 use anyhow::{Context, bail};
+use gatepost_process::client_tls::ClientTls;
 use gatepost_process::clock::Clock;
 use gatepost_process::telemetry;
 use gatepost_proto::v1::community_service_client::CommunityServiceClient;
@@ -26,9 +27,9 @@ const BETWEEN_ATTEMPTS: SignedDuration = SignedDuration::from_millis(200);
 /// A channel that carries a key.
 pub type Authorised = InterceptedService<Channel, Key>;
 
-/// A secret that says who calls. Has no `Debug`, so that it gets into no log.
+/// A secret that says who calls, or none where a client certificate says it. Has no `Debug`, so that it gets into no log.
 #[derive(Clone)]
-pub struct Key(MetadataValue<Ascii>);
+pub struct Key(Option<MetadataValue<Ascii>>);
 
 impl Key {
     /// From the secret as the platform issued it.
@@ -40,7 +41,16 @@ impl Key {
         let mut value: MetadataValue<Ascii> =
             format!("Bearer {secret}").parse().context("a key has characters that no key has")?;
         value.set_sensitive(true);
-        Ok(Key(value))
+        Ok(Key(Some(value)))
+    }
+
+    /// From a file, or none for who shows a client certificate.
+    pub fn read_or_none(path: Option<&Path>, tls: &ClientTls) -> anyhow::Result<Self> {
+        match path {
+            Some(path) => Key::read(path),
+            None if tls.certificate.is_some() => Ok(Key(None)),
+            None => bail!("give --key-file, or a --certificate that says who calls"),
+        }
     }
 
     /// From a file that holds nothing but the secret.
@@ -53,7 +63,9 @@ impl Key {
 
 impl Interceptor for Key {
     fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
-        request.metadata_mut().insert("authorization", self.0.clone());
+        if let Some(bearer) = &self.0 {
+            request.metadata_mut().insert("authorization", bearer.clone());
+        }
         telemetry::inject(request.metadata_mut());
         Ok(request)
     }
@@ -67,13 +79,13 @@ pub struct Platform {
 
 impl Platform {
     /// Names the platform; the connection is made by the first call, and made again whenever it is lost.
-    pub fn at(url: &str) -> anyhow::Result<Self> {
-        Ok(Platform { channel: endpoint(url)?.connect_lazy() })
+    pub fn at(url: &str, tls: &ClientTls) -> anyhow::Result<Self> {
+        Ok(Platform { channel: tls.secure(endpoint(url)?)?.connect_lazy() })
     }
 
     /// Connects, waiting at most `bound` for a platform that is still starting.
-    pub async fn connect(url: &str, clock: &dyn Clock, bound: SignedDuration) -> anyhow::Result<Self> {
-        let endpoint = endpoint(url)?;
+    pub async fn connect(url: &str, tls: &ClientTls, clock: &dyn Clock, bound: SignedDuration) -> anyhow::Result<Self> {
+        let endpoint = tls.secure(endpoint(url)?)?;
         let until = clock.now() + bound;
         loop {
             match endpoint.connect().await {

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context;
+use gatepost_process::client_tls::ClientTls;
 use gatepost_process::clock::SharedClock;
 use gatepost_process::shutdown::Shutdown;
 use jiff::SignedDuration;
@@ -43,6 +44,8 @@ pub struct DemoConfig {
     pub platform: String,
     /// The administrator's key, as a file.
     pub admin_key_file: PathBuf,
+    /// Whom to trust, and which certificate to show.
+    pub tls: ClientTls,
     /// The folder of photographs.
     pub photographs: PathBuf,
     /// The community to create; none of this id may exist.
@@ -115,7 +118,7 @@ async fn set(config: DemoConfig, progress: Progress, shutdown: &Shutdown) -> any
         tokio::task::spawn_blocking(move || passages(&album))
     };
     let key = Key::read(&config.admin_key_file)?;
-    let platform = Platform::connect(&config.platform, &*clock, CONNECT_BOUND).await?;
+    let platform = Platform::connect(&config.platform, &config.tls, &*clock, CONNECT_BOUND).await?;
     let office = Office { platform: platform.clone(), key, community_id: config.community, clock: clock.clone() };
     office.found_community().await?;
     let layer = office.set_policy(config.remind_after, config.recall_after).await?;

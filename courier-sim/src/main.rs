@@ -14,6 +14,7 @@ use courier_sim::scene::{self, Passage};
 use courier_sim::server::{Consignment, CourierServer, Routes, ServerConfig};
 use courier_sim::terminal::{self, TerminalConfig};
 use courier_sim::webhooks::{self, WebhooksConfig};
+use gatepost_process::client_tls::ClientTls;
 use gatepost_process::clock::SystemClock;
 use gatepost_process::shutdown::Shutdown;
 use gatepost_process::telemetry::{self, TelemetryConfig};
@@ -58,9 +59,11 @@ struct ServerArgs {
     /// The platform.
     #[arg(long, default_value = "http://127.0.0.1:50051")]
     platform: String,
-    /// A file with the courier's key.
+    /// A file with the courier's key; not needed with a courier's certificate.
     #[arg(long)]
-    key_file: PathBuf,
+    key_file: Option<PathBuf>,
+    #[command(flatten)]
+    tls: ClientTls,
     /// Where terminals connect. Their service has no keys: leave it on this machine or inside your own network.
     #[arg(long, default_value = "127.0.0.1:50061")]
     listen: SocketAddr,
@@ -105,9 +108,11 @@ struct WebhooksArgs {
     /// The platform.
     #[arg(long, default_value = "http://127.0.0.1:50051")]
     platform: String,
-    /// A file with the courier's key.
+    /// A file with the courier's key; not needed with a courier's certificate.
     #[arg(long)]
-    key_file: PathBuf,
+    key_file: Option<PathBuf>,
+    #[command(flatten)]
+    tls: ClientTls,
     /// Where to listen.
     #[arg(long, default_value = "127.0.0.1:50071")]
     listen: SocketAddr,
@@ -121,9 +126,11 @@ struct CameraArgs {
     /// The platform.
     #[arg(long, default_value = "http://127.0.0.1:50051")]
     platform: String,
-    /// A file with the camera's key, which names the gate.
+    /// A file with the camera's key, which names the gate; not needed with a gate's certificate.
     #[arg(long)]
-    key_file: PathBuf,
+    key_file: Option<PathBuf>,
+    #[command(flatten)]
+    tls: ClientTls,
     #[command(flatten)]
     source: Source,
     /// Frames a second from a folder; a video comes at its own pace.
@@ -176,6 +183,8 @@ struct DemoArgs {
     /// A file with an administrator's key.
     #[arg(long)]
     admin_key_file: PathBuf,
+    #[command(flatten)]
+    tls: ClientTls,
     /// The folder of photographs that courier-sim/photographs/fetch prints.
     #[arg(long)]
     photographs: PathBuf,
@@ -231,8 +240,8 @@ async fn server(args: ServerArgs) -> anyhow::Result<ExitCode> {
     let shutdown = Shutdown::new();
     shutdown.listen_to_signals()?;
     let config = ServerConfig {
-        platform: Platform::at(&args.platform)?,
-        key: Key::read(&args.key_file)?,
+        platform: Platform::at(&args.platform, &args.tls)?,
+        key: Key::read_or_none(args.key_file.as_deref(), &args.tls)?,
         listen: args.listen,
         routes: Routes { by_building: args.routes.into_iter().collect(), otherwise: args.terminal },
         state_file: args.state_file,
@@ -290,8 +299,8 @@ async fn webhooks(args: WebhooksArgs) -> anyhow::Result<ExitCode> {
     let shutdown = Shutdown::new();
     shutdown.listen_to_signals()?;
     let config = WebhooksConfig {
-        platform: Platform::at(&args.platform)?,
-        key: Key::read(&args.key_file)?,
+        platform: Platform::at(&args.platform, &args.tls)?,
+        key: Key::read_or_none(args.key_file.as_deref(), &args.tls)?,
         listen: args.listen,
         url: args.url,
     };
@@ -313,8 +322,8 @@ async fn camera(args: CameraArgs) -> anyhow::Result<ExitCode> {
         }
         (Some(_), Some(_)) | (None, None) => bail!("either --folder or --video"),
     };
-    let platform = Platform::at(&args.platform)?;
-    let key = Key::read(&args.key_file)?;
+    let platform = Platform::at(&args.platform, &args.tls)?;
+    let key = Key::read_or_none(args.key_file.as_deref(), &args.tls)?;
     let (camera, task) = Camera::start(platform, key, SystemClock::shared(), shutdown.draining());
     shutdown.spawn("camera", task);
     let stop = shutdown.draining();
@@ -346,6 +355,7 @@ async fn demo(args: DemoArgs) -> anyhow::Result<ExitCode> {
     let claims = demo::run(DemoConfig {
         platform: args.platform,
         admin_key_file: args.admin_key_file,
+        tls: args.tls,
         photographs: args.photographs,
         community: args.community,
         remind_after: args.remind_after,

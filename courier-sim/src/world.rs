@@ -96,7 +96,7 @@ impl Office {
             }
         };
         let principal = Some(Principal { principal: Some(who) });
-        let request = CreateKeyRequest { request_id: request_id(), principal };
+        let request = CreateKeyRequest { request_id: request_id(), principal, ..Default::default() };
         let answer = self.platform.couriers(&self.key).create_key(request).await.context("cannot issue a key")?;
         Key::new(&answer.into_inner().secret)
     }

@@ -91,6 +91,18 @@ topologySpreadConstraints:
 {{- end }}
 {{- end -}}
 
+{{/* A list of roles as the platform's settings are written in a variable. Takes the list. */}}
+{{- define "gatepost.roles" -}}
+{{- $roles := list -}}
+{{- range . -}}
+{{- $role := printf "name=%q" .name -}}
+{{- with .scopes -}}{{- $role = printf "%s,scopes=%s" $role (toJson .) -}}{{- end -}}
+{{- with .community -}}{{- $role = printf "%s,community=%q" $role . -}}{{- end -}}
+{{- $roles = append $roles (printf "{%s}" $role) -}}
+{{- end -}}
+[{{ join "," $roles }}]
+{{- end -}}
+
 {{/* Ends the rendering with one sentence that names the value, what to put there, and nothing else. */}}
 {{- define "gatepost.validate" -}}
 {{- if not .Values.platform.image.repository -}}
@@ -114,8 +126,17 @@ topologySpreadConstraints:
 {{- if and .Values.tls.existingSecret .Values.tls.insecure -}}
 {{- fail "tls.existingSecret and tls.insecure contradict each other: leave one out" -}}
 {{- end -}}
+{{- if and .Values.tls.clients.existingSecret (not .Values.tls.existingSecret) -}}
+{{- fail "tls.clients.existingSecret needs tls.existingSecret: certificates are shown by TLS only" -}}
+{{- end -}}
+{{- if and (eq .Values.tls.clients.certificates "required") (not .Values.tls.clients.existingSecret) -}}
+{{- fail "tls.clients.existingSecret is empty: name a Secret with the authorities of client certificates, or leave tls.clients.certificates optional" -}}
+{{- end -}}
+{{- if and .Values.oidc.issuer (or (not .Values.oidc.audience) (not .Values.oidc.roles)) -}}
+{{- fail "oidc.issuer needs oidc.audience and oidc.roles: whom its tokens are for, and what their roles may do" -}}
+{{- end -}}
 {{- range $name, $value := .Values.platform.settings -}}
-{{- if or (regexMatch "^GATEPOST_(DATABASE__URL|TIMERS__REDIS_URLS|TIMERS__KIND|WEBHOOK__|SMTP__|LISTEN__|TLS__|KEYS__|TELEMETRY__)" $name) -}}
+{{- if or (regexMatch "^GATEPOST_(DATABASE__URL|TIMERS__REDIS_URLS|TIMERS__KIND|WEBHOOK__|SMTP__|LISTEN__|TLS__|KEYS__|OIDC__(ISSUER|AUDIENCE|CLAIM|ROLES)|TELEMETRY__)" $name) -}}
 {{- fail (printf "platform.settings.%s has a value of its own in this chart, or belongs into a Secret" $name) -}}
 {{- end -}}
 {{- end -}}
@@ -123,8 +144,14 @@ topologySpreadConstraints:
 {{- if not .Values.worker.image.repository -}}
 {{- fail "worker.image.repository is empty: name the vision worker's image, or set worker.enabled to false" -}}
 {{- end -}}
-{{- if not .Values.worker.existingSecret -}}
+{{- if not (or .Values.worker.existingSecret .Values.worker.certificate.existingSecret) -}}
 {{- fail (printf "worker.existingSecret is empty: name a Secret whose key %s holds a worker's key, or set worker.enabled to false" .Values.worker.key) -}}
+{{- end -}}
+{{- if and (eq .Values.tls.clients.certificates "required") (not .Values.worker.certificate.existingSecret) -}}
+{{- fail "worker.certificate.existingSecret is empty: client certificates are required, so the vision workers need one" -}}
+{{- end -}}
+{{- if and .Values.worker.certificate.existingSecret .Values.tls.insecure (not .Values.worker.platform) -}}
+{{- fail "worker.certificate.existingSecret needs TLS: a certificate is shown to an https address only" -}}
 {{- end -}}
 {{- if and .Values.tls.existingSecret (not .Values.tls.caKey) -}}
 {{- fail "tls.caKey is empty: name the key of tls.existingSecret that holds the authority, which the vision workers verify the platform by" -}}

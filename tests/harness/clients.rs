@@ -22,7 +22,7 @@ use tonic::{
     Code, Request, Status,
     metadata::{Ascii, MetadataValue},
     service::{Interceptor, interceptor::InterceptedService},
-    transport::{Channel, Endpoint},
+    transport::{Channel, ClientTlsConfig, Endpoint},
 };
 use tonic_types::StatusExt as _;
 
@@ -72,23 +72,41 @@ impl Interceptor for Key {
 
 /// The way to the platform as it runs now: after a restart everybody is connected to the new one.
 #[derive(Clone, Default)]
-pub struct Line(Arc<Mutex<Option<Channel>>>);
+pub struct Line {
+    channel: Arc<Mutex<Option<Channel>>>,
+    tls: Option<ClientTlsConfig>,
+}
 
 impl Line {
+    /// By TLS, when that is given.
+    pub(crate) fn over(tls: Option<ClientTlsConfig>) -> Line {
+        Line { channel: Arc::default(), tls }
+    }
+
     pub(crate) fn connect(&self, address: SocketAddr) {
-        let channel = Endpoint::from_shared(format!("http://{address}")).expect("an address").connect_lazy();
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(channel);
+        let channel = endpoint(address, self.tls.clone()).connect_lazy();
+        *self.channel.lock().unwrap_or_else(PoisonError::into_inner) = Some(channel);
     }
 
     /// A channel without a key.
     pub fn channel(&self) -> Channel {
-        let channel = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let channel = self.channel.lock().unwrap_or_else(PoisonError::into_inner).clone();
         channel.expect("the platform was started")
     }
 
     /// A channel with a key.
     pub fn authorised(&self, key: &Key) -> Authorised {
         InterceptedService::new(self.channel(), key.clone())
+    }
+}
+
+/// Where the platform is, in plain text or by TLS.
+pub fn endpoint(address: SocketAddr, tls: Option<ClientTlsConfig>) -> Endpoint {
+    match tls {
+        None => Endpoint::from_shared(format!("http://{address}")).expect("an address"),
+        Some(tls) => Endpoint::from_shared(format!("https://{address}"))
+            .and_then(|endpoint| endpoint.tls_config(tls))
+            .expect("an address and certificates"),
     }
 }
 

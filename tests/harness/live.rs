@@ -33,6 +33,7 @@ const BETWEEN_FRAMES: SignedDuration = SignedDuration::from_millis(120);
 pub struct Live {
     gatepost: Process,
     settings: Vec<(String, String)>,
+    flags: Vec<String>,
     metrics: SocketAddr,
     address: SocketAddr,
     line: Line,
@@ -43,12 +44,19 @@ pub struct Live {
 impl Live {
     /// Starts `gatepost serve` with settings as its environment has them, on free ports and a folder of its own.
     pub async fn serve(settings: &[(&str, &str)]) -> Live {
+        Live::serve_with(&[], settings).await
+    }
+
+    /// As [`Live::serve`], with flags of the command line.
+    pub async fn serve_with(flags: &[&str], settings: &[(&str, &str)]) -> Live {
         let data_dir = tempfile::tempdir().expect("a temporary folder");
         let settings: Vec<_> = settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-        let (gatepost, address, metrics) = start(data_dir.path(), &settings).await.expect("the platform starts");
+        let flags: Vec<_> = flags.iter().map(|flag| (*flag).to_owned()).collect();
+        let started = start(data_dir.path(), &flags, &settings).await;
+        let (gatepost, address, metrics) = started.expect("the platform starts");
         let (line, said) = (Line::default(), vec![gatepost.said().clone()]);
         line.connect(address);
-        Live { gatepost, settings, metrics, address, line, said, data_dir }
+        Live { gatepost, settings, flags, metrics, address, line, said, data_dir }
     }
 
     /// Starts it again on the same folder with the same settings. Everybody is connected to it.
@@ -58,7 +66,7 @@ impl Live {
 
     /// As [`Live::serve_again`], for a platform that may end while it starts.
     pub async fn try_to_serve_again(&mut self) -> Result<(), Ended> {
-        (self.gatepost, self.address, self.metrics) = start(self.data_dir.path(), &self.settings).await?;
+        (self.gatepost, self.address, self.metrics) = start(self.data_dir.path(), &self.flags, &self.settings).await?;
         self.said.push(self.gatepost.said().clone());
         self.line.connect(self.address);
         Ok(())
@@ -284,9 +292,14 @@ pub fn now() -> Timestamp {
     SystemClock.now()
 }
 
-async fn start(data_dir: &Path, settings: &[(String, String)]) -> Result<(Process, SocketAddr, SocketAddr), Ended> {
+async fn start(
+    data_dir: &Path,
+    flags: &[String],
+    settings: &[(String, String)],
+) -> Result<(Process, SocketAddr, SocketAddr), Ended> {
     let folder = data_dir.display().to_string();
-    let arguments = ["serve", "--data-dir", &folder, "--listen", "127.0.0.1:0", "--metrics", "127.0.0.1:0"];
+    let mut arguments = vec!["serve", "--data-dir", &folder, "--listen", "127.0.0.1:0", "--metrics", "127.0.0.1:0"];
+    arguments.extend(flags.iter().map(String::as_str));
     let environment: Vec<_> = settings.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
     let mut gatepost = Process::start("gatepost", &arguments, &environment);
     let metrics = gatepost.says("metrics on ").await?;

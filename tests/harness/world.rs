@@ -7,18 +7,20 @@ mod running;
 use std::{
     collections::HashMap,
     future::Future,
+    net::SocketAddr,
     path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use gatepost_process::clock::{Clock as _, ManualClock};
+use gatepost_process::clock::{Clock as _, ManualClock, SystemClock};
 use gatepost_server::config::{Config, TimersKind};
 use gatepost_storage::Store;
 use jiff::{SignedDuration, Timestamp};
 use secrecy::ExposeSecret as _;
 use tempfile::TempDir;
 use tokio::sync::OnceCell;
+use tonic::transport::ClientTlsConfig;
 
 use self::running::Running;
 use crate::{
@@ -79,6 +81,7 @@ pub struct WorldBuilder {
     stack: Stack,
     bare: bool,
     start: Timestamp,
+    tls: Option<ClientTlsConfig>,
 }
 
 /// A platform and the people around it.
@@ -122,6 +125,23 @@ impl WorldBuilder {
         self
     }
 
+    /// Everybody of the harness speaks TLS, with this.
+    pub fn over_tls(mut self, tls: ClientTlsConfig) -> Self {
+        self.tls = Some(tls);
+        self
+    }
+
+    /// Begins now, for those whose clocks no test can move.
+    pub fn now(mut self) -> Self {
+        self.start = SystemClock.now();
+        self
+    }
+
+    /// When the world begins.
+    pub fn start_time(&self) -> Timestamp {
+        self.start
+    }
+
     /// Begins at another time.
     pub fn at(mut self, start: &str) -> Self {
         self.start = start.parse().expect("a timestamp");
@@ -130,7 +150,7 @@ impl WorldBuilder {
 
     /// Starts the platform, and imports the standard community unless the world is bare.
     pub async fn start(self) -> World {
-        let WorldBuilder { mut config, stack, bare, start } = self;
+        let WorldBuilder { mut config, stack, bare, start, tls } = self;
         let mut redis = None;
         if stack == Stack::Servers {
             let (url, server) =
@@ -149,7 +169,7 @@ impl WorldBuilder {
             data_dir: Arc::new(tempfile::tempdir().expect("a temporary folder")),
             _redis: redis,
             clock: ManualClock::new(start),
-            line: Line::default(),
+            line: Line::over(tls),
             people: Mutex::default(),
         };
         world.start().await;
@@ -177,7 +197,13 @@ impl World {
         config.listen.grpc = ([127, 0, 0, 1], 0).into();
         // The index has to find every deadline by itself; tests of the sweep set this back.
         config.timers.sweep_every = Duration::from_secs(3600 * 24 * 365);
-        WorldBuilder { config, stack: Stack::Embedded, bare: false, start: START.parse().expect("a timestamp") }
+        WorldBuilder {
+            config,
+            stack: Stack::Embedded,
+            bare: false,
+            start: START.parse().expect("a timestamp"),
+            tls: None,
+        }
     }
 
     /// Another platform on the same servers, for the same people.
@@ -276,6 +302,11 @@ impl World {
     /// The address of the platform, as others write it.
     pub fn url(&self) -> String {
         format!("http://{}", self.running().as_ref().expect("the platform runs").address())
+    }
+
+    /// Where the platform listens.
+    pub fn address(&self) -> SocketAddr {
+        self.running().as_ref().expect("the platform runs").address()
     }
 
     /// The way to the platform as it runs now.

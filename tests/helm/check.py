@@ -35,6 +35,16 @@ MISTAKES = [
     ("TLS that the workers cannot verify", "tls.caKey", "", "tls.caKey is empty: name the key"),
     ("TLS and none at once", "tls.insecure", True, "contradict each other"),
     ("no key for the workers", "worker.existingSecret", "", "worker.existingSecret is empty: name a Secret"),
+    ("required certificates that nobody verifies", "tls.clients.certificates", "required", "tls.clients.existingSecret is empty"),
+    (
+        "required certificates and workers without",
+        "",
+        {"tls.clients.certificates": "required", "tls.clients.existingSecret": "clients"},
+        "worker.certificate.existingSecret is empty",
+    ),
+    ("an issuer for nobody", "oidc.issuer", "https://id.example.org", "oidc.issuer needs oidc.audience"),
+    ("an issuer in plain text", "oidc.issuer", "http://id.example.org", "issuer"),
+    ("a role with a courier's scope", "oidc.roles", [{"name": "desk", "scopes": ["announce"]}], "scopes"),
     ("no models", "worker.models.inImage", False, "worker.models.existingClaim is empty"),
     ("a setting with a value of its own", "platform.settings", {"GATEPOST_DATABASE__URL": "x"}, "GATEPOST_DATABASE__URL"),
     ("several replicas with embedded timers", "", {"timers.kind": "embedded", "platform.replicas": 2}, "one replica"),
@@ -137,6 +147,18 @@ def check_purpose(file, by_name, problems):
         problems.expect(environment["GATEPOST_DATABASE__URL"]["valueFrom"]["secretKeyRef"]["name"] == "gatepost-postgresql", "database")
         hooks = [m for m in by_name.values() if "helm.sh/hook" in m["metadata"].get("annotations", {})]
         problems.expect({m["kind"] for m in hooks} == {"ServiceAccount", "Job"}, "the migration is a hook with its account")
+    if "identity" in file:
+        roles = '[{name="chief"},{name="parcel-desk",scopes=["read","manage"],community="lotus-garden"}]'
+        problems.expect(environment["GATEPOST_OIDC__ROLES"]["value"] == roles, environment["GATEPOST_OIDC__ROLES"])
+        problems.expect(environment["GATEPOST_TLS__CLIENT_CERTIFICATES"]["value"] == "required", "certificates are not required")
+        volumes = {volume["name"]: volume["secret"] for volume in platform["spec"]["template"]["spec"]["volumes"] if "secret" in volume}
+        paths = {(item["key"], item["path"]) for item in volumes["clients"]["items"]}
+        problems.expect(paths == {("bundle.pem", "ca.crt"), ("revoked.pem", "ca.crl")}, f"files are {paths}")
+        worker = by_name["Deployment", "test-gatepost-vision-worker"]["spec"]["template"]["spec"]["containers"][0]
+        arguments = " ".join(worker["args"])
+        problems.expect("--certificate=" in arguments and "--key-file" not in arguments, f"the worker is told {arguments}")
+        ports = [port["port"] for rule in by_name["NetworkPolicy", "test-gatepost-platform"]["spec"]["egress"] for port in rule["ports"]]
+        problems.expect(8443 in ports, f"the identity provider is out of reach: {ports}")
     if "gpu" in file:
         worker = by_name["Deployment", "test-gatepost-vision-worker"]["spec"]["template"]["spec"]
         limits = worker["containers"][0]["resources"]["limits"]

@@ -37,6 +37,11 @@ fn monitoring_renders() {
 }
 
 #[test]
+fn certificates_and_tokens_render() {
+    check("render", "identity.yaml");
+}
+
+#[test]
 fn mistakes_are_refused_by_name() {
     check("refuse", "minimal.yaml");
 }

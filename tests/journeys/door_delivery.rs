@@ -6,7 +6,7 @@ use courier_sim::{
     server::{CourierServer, Routes, ServerConfig},
     terminal::{self, TerminalConfig, TerminalNote},
 };
-use gatepost_process::shutdown::Shutdown;
+use gatepost_process::{client_tls::ClientTls, shutdown::Shutdown};
 use gatepost_proto::{
     courier::TerminalOutcome,
     v1::{DoorDeliveryOutcome, EventKind, Parcel, ParcelState},
@@ -41,7 +41,7 @@ impl Fleet {
         let shutdown = Shutdown::new();
         let clock = world.clock();
         let config = ServerConfig {
-            platform: Platform::at(&world.url()).unwrap(),
+            platform: Platform::at(&world.url(), &ClientTls::default()).unwrap(),
             key: SimKey::new(&courier.key().secret()).unwrap(),
             listen: ([127, 0, 0, 1], 0).into(),
             routes: Routes { otherwise: "terminal-1".to_owned(), ..Routes::default() },

@@ -16,31 +16,58 @@ use prost_types::FileDescriptorSet;
 use tonic::{Code, Request, client::Grpc};
 use tonic_prost::ProstCodec;
 
-const KINDS: [&str; 4] = ["courier", "camera", "worker", "administrator"];
+const README: &str = include_str!("../../proto/README.md");
 
-/// Who may call each service, and nobody else may.
-const TABLE: [(&str, &str); 8] = [
-    ("gatepost.v1.ParcelService", "courier"),
-    ("gatepost.v1.EventService", "courier"),
-    ("gatepost.v1.WebhookService", "courier"),
-    ("gatepost.v1.CommunityService", "administrator"),
-    ("gatepost.v1.ResidentService", "administrator"),
-    ("gatepost.v1.CourierService", "administrator"),
-    ("gatepost.v1.GateService", "camera"),
-    ("gatepost.vision.v1.VisionService", "worker"),
+/// Kinds of principals as the page names them, and the scopes each can be limited to.
+const KINDS: [(&str, &[v1::Scope]); 5] = [
+    ("courier", &[v1::Scope::Read, v1::Scope::Announce, v1::Scope::Handle, v1::Scope::Events]),
+    ("camera", &[]),
+    ("worker", &[]),
+    ("administrator", &[v1::Scope::Read, v1::Scope::Manage, v1::Scope::Keys]),
+    ("community administrator", &[v1::Scope::Read, v1::Scope::Manage]),
 ];
 
-/// Every rpc of a service, from the descriptors, so that no rpc is forgotten here.
-fn rpcs(service: &str) -> Vec<String> {
+/// A row of the page's table, for one rpc.
+struct Row {
+    path: String,
+    who: Vec<&'static str>,
+    scope: &'static str,
+}
+
+/// What proto/README.md says of who may call what.
+fn told() -> Vec<Row> {
+    let (_, section) = README.split_once("## Who may call").unwrap();
+    let (section, _) = section.split_once("\n## ").unwrap();
+    let rows = section.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| who"));
+    rows.flat_map(|row| {
+        let cells: Vec<_> = row.trim_matches('|').split('|').map(str::trim).collect();
+        let [who, scope, rpcs] = cells[..] else { panic!("three cells: {row}") };
+        let (service, rpcs) = rpcs.split_once(": ").unwrap();
+        let service = if service.contains('.') { service.to_owned() } else { format!("gatepost.v1.{service}") };
+        let who: Vec<_> = who.split(", ").collect();
+        rpcs.split(", ").map(move |rpc| Row { path: format!("/{service}/{rpc}"), who: who.clone(), scope })
+    })
+    .collect()
+}
+
+/// Every rpc, from the descriptors.
+fn served() -> Vec<String> {
     let descriptors = FileDescriptorSet::decode(DESCRIPTORS).unwrap();
-    let mut rpcs = Vec::new();
-    for file in &descriptors.file {
-        for found in file.service.iter().filter(|found| format!("{}.{}", file.package(), found.name()) == service) {
-            rpcs.extend(found.method.iter().map(|method| format!("/{service}/{}", method.name())));
-        }
-    }
-    assert!(!rpcs.is_empty(), "{service} has no rpc");
-    rpcs
+    let ours = descriptors.file.iter().filter(|file| ["gatepost.v1", "gatepost.vision.v1"].contains(&file.package()));
+    let services = ours.flat_map(|file| file.service.iter().map(move |service| (file.package(), service)));
+    services
+        .flat_map(|(package, service)| {
+            service.method.iter().map(move |rpc| format!("/{package}.{}/{}", service.name(), rpc.name()))
+        })
+        .collect()
+}
+
+#[test]
+fn the_page_tells_of_every_rpc_once() {
+    let (mut told, mut served) = (told().into_iter().map(|row| row.path).collect::<Vec<_>>(), served());
+    told.sort();
+    served.sort();
+    assert_eq!(told, served);
 }
 
 /// Calls an rpc with an empty message. Nothing bad comes of that: every mutation wants a request id.
@@ -56,45 +83,70 @@ async fn call(world: &World, path: &str, key: Option<&Key>) -> Answer<()> {
     soon("an answer", grpc.server_streaming(request, path, codec)).await.map(|_| ()).map_err(Refused::from)
 }
 
-async fn keys(world: &World) -> Vec<(&'static str, Key)> {
+/// A key's bearer by the name of its kind.
+fn principal(kind: &str) -> Who {
+    let community_id = COMMUNITY.to_owned();
+    match kind {
+        "courier" => Who::CourierId("swift-express".to_owned()),
+        "camera" => Who::Camera(GateCamera { community_id, gate_id: NORTH_GATE.to_owned() }),
+        "worker" => Who::Worker(v1::principal::Worker {}),
+        "administrator" => Who::Administrator(v1::principal::Administrator::default()),
+        "community administrator" => Who::Administrator(v1::principal::Administrator { community_id }),
+        other => panic!("{other} is no kind of principal"),
+    }
+}
+
+/// Keys of every kind: without limits, and for each scope one that is limited to it.
+async fn keys(world: &World) -> Vec<(&'static str, Option<v1::Scope>, Key)> {
     let administrator = world.administrator();
     world.courier("swift-express").await;
-    let camera = GateCamera { community_id: COMMUNITY.to_owned(), gate_id: NORTH_GATE.to_owned() };
-    let principals = [
-        Who::CourierId("swift-express".to_owned()),
-        Who::Camera(camera),
-        Who::Worker(v1::principal::Worker {}),
-        Who::Administrator(v1::principal::Administrator {}),
-    ];
     let mut keys = Vec::new();
-    for (kind, principal) in KINDS.into_iter().zip(principals) {
-        keys.push((kind, administrator.issue_key(principal).await.unwrap().1));
+    for (kind, scopes) in KINDS {
+        for scope in std::iter::once(None).chain(scopes.iter().copied().map(Some)) {
+            let request = v1::CreateKeyRequest {
+                request_id: new_request_id(),
+                principal: Some(v1::Principal { principal: Some(principal(kind)) }),
+                scopes: scope.into_iter().map(i32::from).collect(),
+                expire_time: None,
+            };
+            let issued = answer(administrator.couriers().create_key(request).await).unwrap();
+            keys.push((kind, scope, Key::new(&issued.secret)));
+        }
     }
     keys
 }
 
+/// The scope as the page writes it.
+fn written(scope: v1::Scope) -> String {
+    scope.as_str_name().trim_start_matches("SCOPE_").to_lowercase()
+}
+
 #[tokio::test]
-async fn each_kind_of_key_opens_its_own_services_only() {
+async fn each_key_opens_what_the_page_says_and_nothing_else() {
     let world = World::new().await;
     let keys = keys(&world).await;
-    for (service, owner) in TABLE {
-        for path in rpcs(service) {
-            for (kind, key) in &keys {
-                let answer = call(&world, &path, Some(key)).await;
-                let code = answer.as_ref().err().map(|refused| refused.code);
-                if *kind == owner {
-                    let closed = [Some(Code::PermissionDenied), Some(Code::Unauthenticated), Some(Code::Internal)];
-                    assert!(!closed.contains(&code), "{kind} may call {path}: {answer:?}");
-                } else {
-                    assert_eq!(code, Some(Code::PermissionDenied), "{kind} may not call {path}");
-                    assert_eq!(answer.unwrap_err().reason, "PERMISSION_DENIED");
-                }
+    for row in told() {
+        let path = &row.path;
+        for (kind, scope, key) in &keys {
+            let answer = call(&world, path, Some(key)).await;
+            let (code, reason) =
+                answer.as_ref().err().map_or((Code::Ok, ""), |refused| (refused.code, &*refused.reason));
+            if !row.who.contains(kind) {
+                assert_eq!((code, reason), (Code::PermissionDenied, "PERMISSION_DENIED"), "{kind} may not call {path}");
+            } else if scope.is_some_and(|scope| written(scope) != row.scope) {
+                assert_eq!((code, reason), (Code::PermissionDenied, "SCOPE_MISSING"), "{kind} {scope:?} {path}");
+                let refused = answer.unwrap_err();
+                assert_eq!(refused.metadata["scope"], row.scope);
+                assert!(refused.message.contains(&format!("the scope {}", row.scope)), "{}", refused.message);
+            } else {
+                let closed = [Code::PermissionDenied, Code::Unauthenticated, Code::Internal];
+                assert!(!closed.contains(&code), "{kind} {scope:?} may call {path}: {answer:?}");
             }
-            let nobody = call(&world, &path, None).await.unwrap_err();
-            assert_eq!((nobody.code, &*nobody.reason), (Code::Unauthenticated, "UNAUTHENTICATED"), "{path}");
-            let forged = call(&world, &path, Some(&Key::new("gpk_forged"))).await.unwrap_err();
-            assert_eq!(forged.code, Code::Unauthenticated, "{path}");
         }
+        let nobody = call(&world, path, None).await.unwrap_err();
+        assert_eq!((nobody.code, &*nobody.reason), (Code::Unauthenticated, "UNAUTHENTICATED"), "{path}");
+        let forged = call(&world, path, Some(&Key::new("gpk_forged"))).await.unwrap_err();
+        assert_eq!((forged.code, &*forged.reason), (Code::Unauthenticated, "UNAUTHENTICATED"), "{path}");
     }
 }
 
@@ -117,7 +169,7 @@ async fn a_secret_is_told_once() {
     let world = World::new().await;
     let administrator = world.administrator();
     let principal = Some(v1::Principal { principal: Some(Who::Worker(v1::principal::Worker {})) });
-    let request = v1::CreateKeyRequest { request_id: new_request_id(), principal };
+    let request = v1::CreateKeyRequest { request_id: new_request_id(), principal, ..Default::default() };
     let first = answer(administrator.couriers().create_key(request.clone()).await).unwrap();
     let again = answer(administrator.couriers().create_key(request).await).unwrap();
     assert!(first.secret.starts_with("gpk_"));

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use gatepost_process::client_tls::ClientTls;
 use gatepost_process::config::SecretString;
 
 use crate::cli::DeviceChoice;
@@ -18,10 +19,10 @@ pub const NAME_MAX: usize = 63;
 pub struct Config {
     /// Where the platform listens, such as `http://127.0.0.1:50051`.
     pub platform: String,
-    /// The authority that signed the platform's certificate, as a PEM file; needed for an https address.
-    pub ca: Option<PathBuf>,
-    /// The worker's key.
-    pub key: SecretString,
+    /// Whom to trust, and which certificate to show.
+    pub tls: ClientTls,
+    /// The worker's key; none for one whose certificate says who it is.
+    pub key: Option<SecretString>,
     /// The model folder.
     pub models: PathBuf,
     /// Where the networks run.
@@ -37,8 +38,8 @@ impl Config {
     pub fn new(platform: impl Into<String>, key: impl Into<SecretString>) -> Self {
         Self {
             platform: platform.into(),
-            ca: None,
-            key: key.into(),
+            tls: ClientTls::default(),
+            key: Some(key.into()),
             models: card::default_folder(),
             device: DeviceChoice::Cpu,
             capacity: 4,

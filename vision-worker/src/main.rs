@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
+use gatepost_process::client_tls::ClientTls;
 use gatepost_process::config::SecretString;
 use gatepost_process::metrics_http;
 use gatepost_process::shutdown::Shutdown;
@@ -55,9 +56,8 @@ struct RunArguments {
     /// Where the platform listens.
     #[arg(long, env = "GATEPOST_PLATFORM", default_value = "http://127.0.0.1:50051")]
     platform: String,
-    /// The authority that signed the platform's certificate, as a PEM file; needed for an https address.
-    #[arg(long, env = "GATEPOST_CA")]
-    ca: Option<PathBuf>,
+    #[command(flatten)]
+    tls: ClientTls,
     #[command(flatten)]
     key: KeyArguments,
     /// The model folder [default: $GATEPOST_MODEL_DIR or ~/.cache/gatepost/models/yunet-sface].
@@ -84,7 +84,7 @@ struct RunArguments {
 }
 
 #[derive(Debug, Args)]
-#[group(required = true, multiple = false)]
+#[group(required = false, multiple = false)]
 struct KeyArguments {
     /// The file that holds the worker's key.
     #[arg(long, env = "GATEPOST_WORKER_KEY_FILE")]
@@ -95,14 +95,16 @@ struct KeyArguments {
 }
 
 impl KeyArguments {
-    fn read(self) -> anyhow::Result<SecretString> {
+    /// The key; none when a certificate is shown in its place.
+    fn read(self, tls: &ClientTls) -> anyhow::Result<Option<SecretString>> {
         match (self.key, self.key_file) {
-            (Some(key), _) => Ok(key),
+            (Some(key), _) => Ok(Some(key)),
             (None, Some(path)) => {
                 let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
-                Ok(text.trim().to_owned().into())
+                Ok(Some(text.trim().to_owned().into()))
             }
-            (None, None) => anyhow::bail!("give --key-file or --key"),
+            (None, None) if tls.certificate.is_some() => Ok(None),
+            (None, None) => anyhow::bail!("give --key-file, --key, or a worker's --certificate"),
         }
     }
 }
@@ -135,8 +137,8 @@ async fn run(arguments: RunArguments) -> anyhow::Result<()> {
     }
     let config = Config {
         platform: arguments.platform,
-        ca: arguments.ca,
-        key: arguments.key.read()?,
+        key: arguments.key.read(&arguments.tls)?,
+        tls: arguments.tls,
         models: arguments.models.unwrap_or_else(card::default_folder),
         device: arguments.device,
         capacity: arguments.capacity,

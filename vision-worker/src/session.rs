@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use gatepost_process::config::ExposeSecret as _;
+use gatepost_process::config::{ExposeSecret as _, SecretString};
 use gatepost_process::shutdown::Shutdown;
 use gatepost_process::telemetry::propagation;
 use gatepost_proto::vision::vision_service_client::VisionServiceClient;
@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::metadata::{Ascii, MetadataValue};
-use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
+use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Status, Streaming};
 use tonic_types::StatusExt as _;
 use tracing::Instrument as _;
@@ -112,22 +112,7 @@ struct Worker {
     dimension: usize,
     engine: Engine,
     endpoint: Endpoint,
-    authorization: MetadataValue<Ascii>,
-}
-
-/// Adds TLS to an https address.
-fn secured(config: &Config, endpoint: Endpoint) -> Result<Endpoint, SessionError> {
-    if endpoint.uri().scheme_str() != Some("https") {
-        return Ok(endpoint);
-    }
-    let refuse = |reason: String| SessionError::Config(reason);
-    let ca = config.ca.as_ref().ok_or_else(|| {
-        refuse("an https address needs --ca, the authority that signed the platform's certificate".to_owned())
-    })?;
-    let pem = std::fs::read(ca).map_err(|error| refuse(format!("{} cannot be read: {error}", ca.display())))?;
-    endpoint
-        .tls_config(ClientTlsConfig::new().ca_certificate(Certificate::from_pem(pem)))
-        .map_err(|error| refuse(format!("{} is no certificate authority: {error}", ca.display())))
+    authorization: Option<MetadataValue<Ascii>>,
 }
 
 impl Worker {
@@ -139,15 +124,22 @@ impl Worker {
         if config.name.chars().count() > NAME_MAX {
             return Err(refuse("the worker's name must have at most 63 characters"));
         }
-        let endpoint = secured(&config, Endpoint::from_shared(config.platform.clone()).map_err(|_| refuse(ADDRESS))?)?
+        let endpoint = Endpoint::from_shared(config.platform.clone())
+            .map_err(|_| refuse(ADDRESS))?
             .connect_timeout(CONNECT_TIMEOUT)
             .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)
             .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
             .keep_alive_while_idle(true);
-        let mut authorization: MetadataValue<Ascii> = format!("Bearer {}", config.key.expose_secret())
-            .parse()
-            .map_err(|_| refuse("the key must be printable ASCII"))?;
-        authorization.set_sensitive(true);
+        // What is wrong with the files is told at once, and not at the first connection.
+        config.tls.secure(endpoint.clone()).map_err(|error| SessionError::Config(error.to_string()))?;
+        let bearer = |key: &SecretString| -> Result<MetadataValue<Ascii>, SessionError> {
+            let bearer = format!("Bearer {}", key.expose_secret());
+            let mut value: MetadataValue<Ascii> =
+                bearer.parse().map_err(|_| refuse("the key must be printable ASCII"))?;
+            value.set_sensitive(true);
+            Ok(value)
+        };
+        let authorization = config.key.as_ref().map(bearer).transpose()?;
         let (model_id, dimension) = (pipeline.card().id.clone(), pipeline.card().embedder.dimension);
         let engine = Engine::start(pipeline).map_err(|error| SessionError::Config(error.to_string()))?;
         Ok(Self { config, model_id, dimension, engine, endpoint, authorization })
@@ -200,10 +192,15 @@ impl Worker {
         let hello = wire::hello(&self.model_id, self.dimension, self.config.capacity, &self.config.name);
         // The channel is fresh and its receiver is ours, so there is room.
         let _ = requests.send(hello).await;
-        let channel: Channel = self.endpoint.connect().await.map_err(|error| Status::unavailable(sources(&error)))?;
+        // The files are read each time: a certificate that was renewed is shown from the next connection on.
+        let endpoint = self.config.tls.secure(self.endpoint.clone());
+        let endpoint = endpoint.map_err(|error| Status::unavailable(error.to_string()))?;
+        let channel: Channel = endpoint.connect().await.map_err(|error| Status::unavailable(sources(&error)))?;
         let mut client = VisionServiceClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX);
         let mut request = Request::new(ReceiverStream::new(outgoing));
-        request.metadata_mut().insert("authorization", self.authorization.clone());
+        if let Some(authorization) = &self.authorization {
+            request.metadata_mut().insert("authorization", authorization.clone());
+        }
         let mut incoming = client.work(request).await?.into_inner();
         match incoming.message().await?.and_then(|response| response.message) {
             Some(Message::Welcome(_)) => Ok(incoming),

@@ -1,10 +1,14 @@
 //! Settings: one struct a concern, each with its defaults. Read from a TOML file and from `GATEPOST_SECTION__KEY`.
 
+mod access;
+
 use std::{net::SocketAddr, path::Path, time::Duration};
 
 use gatepost_process::telemetry::LogFormat;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize, Serializer};
+
+pub use self::access::{ClientCertificates, Oidc, Role, Tls};
 
 /// All settings of `gatepost serve`.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -14,6 +18,8 @@ pub struct Config {
     pub listen: Listen,
     /// TLS of the gRPC port.
     pub tls: Tls,
+    /// Administrators by the tokens of an identity provider.
+    pub oidc: Oidc,
     /// The record.
     pub database: Database,
     /// The master key of the enrolled faces.
@@ -50,16 +56,6 @@ impl Default for Listen {
     }
 }
 
-/// PEM files; both or neither.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Tls {
-    /// The certificate chain.
-    pub certificate: Option<std::path::PathBuf>,
-    /// Its private key.
-    pub key: Option<std::path::PathBuf>,
-}
-
 /// SQLite by default, in the data folder.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -78,10 +74,15 @@ impl Default for Database {
 }
 
 impl Database {
+    /// Whether it is the file in the data folder.
+    pub fn is_embedded(&self) -> bool {
+        use secrecy::ExposeSecret as _;
+        self.url.expose_secret().is_empty()
+    }
+
     /// The address to open.
     pub fn url_in(&self, data_dir: &Path) -> SecretString {
-        use secrecy::ExposeSecret as _;
-        if self.url.expose_secret().is_empty() {
+        if self.is_embedded() {
             format!("sqlite://{}", data_dir.join("gatepost.db").display()).into()
         } else {
             self.url.clone()
@@ -288,6 +289,17 @@ pub enum ConfigError {
     /// More than one master key.
     #[error("keys.master_file, keys.master and keys.master_command exclude each other: set one of them, or none")]
     SeveralMasters,
+    /// Two servers' certificates.
+    #[error(
+        "--tls and --mtls serve with the development authority: use them without tls.certificate and tls.client_ca"
+    )]
+    TwiceTls,
+    /// Tokens that are for nobody, or for no role.
+    #[error("oidc.issuer needs {0}")]
+    Oidc(&'static str),
+    /// Clients verified by nobody.
+    #[error("{0} needs {1}")]
+    ClientTls(&'static str, &'static str),
     /// Redis without an address.
     #[error("timers.kind needs timers.redis_urls")]
     NoRedis,
@@ -302,7 +314,10 @@ impl Config {
         if self.tls.certificate.is_some() != self.tls.key.is_some() {
             return Err(ConfigError::HalfTls);
         }
-        if !self.listen.grpc.ip().is_loopback() && self.tls.certificate.is_none() && !self.listen.insecure {
+        self.tls.check()?;
+        self.oidc.check()?;
+        let secured = self.tls.certificate.is_some() || self.tls.development;
+        if !self.listen.grpc.ip().is_loopback() && !secured && !self.listen.insecure {
             return Err(ConfigError::Insecure(self.listen.grpc));
         }
         use secrecy::ExposeSecret as _;

@@ -16,11 +16,13 @@ mod metrics;
 mod notification;
 mod platform;
 mod premises;
+pub mod private_file;
 mod problem;
 mod rearm;
 mod recognition;
 mod retention;
 mod timers;
+pub mod tls;
 mod vault;
 mod vision;
 mod webhook;
@@ -33,14 +35,14 @@ use gatepost_domain::{Timestamp, id::CommunityId, principal::Principal};
 use gatepost_process::{clock::SharedClock, ids::new_id, shutdown::Shutdown};
 use gatepost_storage::Store;
 use tokio::net::TcpListener;
-use tonic::transport::server::TcpIncoming;
 
-use crate::config::Config;
+use crate::{config::Config, tls::Tls};
 
 /// Issues a key for `principal` and returns its secret.
 pub async fn issue_key(store: &Store, principal: Principal, now: Timestamp) -> anyhow::Result<String> {
     let tx = store.write().await?;
-    let (_, secret) = auth::keys::issue(&tx, new_id(now), principal, now).await?;
+    let (key, secret) = auth::keys::fresh(new_id(now), principal, now);
+    tx.insert_key(&key).await?;
     tx.commit().await?;
     Ok(secret)
 }
@@ -118,22 +120,31 @@ pub async fn run(
     // Redis and webhooks take the process's TLS provider: ring, before anything else chooses another.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let channels = wiring::channels(&config)?;
-    let (tls, address) = (config.tls.clone(), config.listen.grpc);
+    let address = config.listen.grpc;
+    // Where the default is served from, TLS can be tried.
+    if config.tls.development || (config.database.is_embedded() && config.tls.certificate.is_none()) {
+        tls::development::prepare(data_dir, address.ip(), clock.now()).context("the development authority")?;
+    }
+    let tls = Tls::open(config.tls.in_folder(data_dir), clock.clone()).context("check [tls]")?;
     let platform = wiring::platform(config, data_dir, clock).await?;
     auth::keys::issue_first(&platform, data_dir).await.context("the first keys cannot be written")?;
     let draining = shutdown.draining();
-    let router = api::router(&platform, &tls, &draining).await?;
+    let router = api::router(&platform, &draining).await?;
     let listener = TcpListener::bind(address).await.with_context(|| format!("{address} cannot be listened on"))?;
     let address = listener.local_addr()?;
     shutdown.spawn("timers", timers::run(platform.clone(), draining.clone()));
     shutdown.spawn("sweep", timers::sweep(platform.clone(), draining.clone()));
     shutdown.spawn("housekeeping", housekeeping::keep_house(platform.clone(), draining.clone()));
     shutdown.spawn("lookahead", timers::look_ahead(platform.clone(), draining.clone()));
+    shutdown.spawn("key uses", auth::uses::run(platform.clone(), draining.clone()));
     shutdown.spawn("notices", notification::run(platform.clone(), channels, draining.clone()));
     shutdown.spawn("webhooks", courier_webhooks::run(platform.clone(), draining.clone()));
     shutdown.spawn("retention", retention::run(platform.clone(), draining.clone()));
+    if let Some(tls) = &tls {
+        shutdown.spawn("tls", tls::watch(tls.clone(), platform.clone(), draining.clone()));
+    }
     shutdown.spawn("grpc", async move {
-        let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+        let incoming = tls::incoming(listener, tls);
         router.serve_with_incoming_shutdown(incoming, draining.cancelled_owned()).await?;
         // Nobody writes any more, and nothing that was deleted may lie about until the next start.
         Ok(platform.store.empty_log().await?)

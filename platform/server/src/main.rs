@@ -8,8 +8,12 @@ use std::{
     time::Duration,
 };
 
+use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use gatepost_domain::{id::CommunityId, principal::Principal};
+use gatepost_domain::{
+    id::{CommunityId, CourierId, GateId},
+    principal::Principal,
+};
 use gatepost_process::{
     clock::{Clock as _, SystemClock},
     config::load,
@@ -17,7 +21,13 @@ use gatepost_process::{
     shutdown::Shutdown,
     telemetry::{self, TelemetryConfig},
 };
-use gatepost_server::{Rotation, admin, config::Config, failpoint, wiring};
+use gatepost_server::{
+    Rotation, admin,
+    config::{ClientCertificates, Config},
+    failpoint, private_file,
+    tls::development::{self, Subject},
+    wiring,
+};
 
 /// What streams and calls may take to end after the first signal.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(20);
@@ -42,8 +52,10 @@ enum Command {
     RotateKeys(RotateKeysArgs),
     /// Checks beside the database that nobody changed the ledgers of consent, and prints each one's newest hash.
     VerifyLedger(VerifyLedgerArgs),
+    /// Issues a client certificate from the data folder's development authority, for trying `serve --tls` and `--mtls`.
+    IssueCertificate(IssueCertificateArgs),
     /// The property's staff: communities, residents, couriers and keys.
-    Admin(admin::AdminArgs),
+    Admin(Box<admin::AdminArgs>),
 }
 
 #[derive(Args)]
@@ -107,6 +119,40 @@ enum Bearer {
 }
 
 #[derive(Args)]
+struct IssueCertificateArgs {
+    #[command(flatten)]
+    settings: SettingsArgs,
+    /// How long it holds.
+    #[arg(long, global = true, value_name = "TIME", default_value = "90d", value_parser = humantime::parse_duration)]
+    holds: Duration,
+    /// The folder to write it and its key to.
+    #[arg(long, global = true, value_name = "FOLDER", default_value = ".")]
+    output: PathBuf,
+    #[command(subcommand)]
+    subject: SubjectArgs,
+}
+
+#[derive(Subcommand)]
+enum SubjectArgs {
+    /// For a courier's backend.
+    Courier {
+        /// The courier's id.
+        id: CourierId,
+    },
+    /// For a camera at a gate.
+    Gate {
+        /// The gate's community.
+        community: CommunityId,
+        /// The gate's id.
+        gate: GateId,
+    },
+    /// For a vision worker.
+    Worker,
+    /// For the property's admin tooling, which needs a key beside it.
+    Administrator,
+}
+
+#[derive(Args)]
 struct ServeArgs {
     #[command(flatten)]
     settings: SettingsArgs,
@@ -119,6 +165,12 @@ struct ServeArgs {
     /// Serve without TLS where other machines can reach it.
     #[arg(long)]
     insecure: bool,
+    /// Serve with TLS from the data folder's development authority.
+    #[arg(long)]
+    tls: bool,
+    /// As --tls, and take nobody without a client certificate of that authority.
+    #[arg(long)]
+    mtls: bool,
 }
 
 #[tokio::main]
@@ -129,7 +181,8 @@ async fn main() -> ExitCode {
         Command::IssueKey(args) => issue_key(args).await,
         Command::RotateKeys(args) => rotate_keys(args).await,
         Command::VerifyLedger(args) => verify_ledger(args).await,
-        Command::Admin(args) => admin::run(args).await,
+        Command::IssueCertificate(args) => issue_certificate(args),
+        Command::Admin(args) => admin::run(*args).await,
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -152,6 +205,10 @@ async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     config.listen.grpc = args.listen.unwrap_or(config.listen.grpc);
     config.listen.metrics = args.metrics.unwrap_or(config.listen.metrics);
     config.listen.insecure |= args.insecure;
+    config.tls.development |= args.tls | args.mtls;
+    if args.mtls {
+        config.tls.client_certificates = ClientCertificates::Required;
+    }
     let guard = telemetry::init(TelemetryConfig {
         otlp_endpoint: Some(config.telemetry.otlp_endpoint.clone()).filter(|endpoint| !endpoint.is_empty()),
         log_format: config.telemetry.log_format,
@@ -190,7 +247,7 @@ async fn issue_key(args: IssueKeyArgs) -> anyhow::Result<()> {
     let config = settings(&args.settings)?;
     let store = wiring::store(&config, &args.settings.data_dir).await?;
     let principal = match args.bearer {
-        Bearer::Administrator => Principal::Administrator,
+        Bearer::Administrator => Principal::ADMINISTRATOR,
         Bearer::Worker => Principal::Worker,
     };
     println!("{}", gatepost_server::issue_key(&store, principal, SystemClock.now()).await?);
@@ -213,5 +270,25 @@ async fn verify_ledger(args: VerifyLedgerArgs) -> anyhow::Result<()> {
     let config = settings(&args.settings)?;
     let noted = args.noted.as_deref();
     println!("{}", gatepost_server::verify_ledger(&config, &args.settings.data_dir, args.community, noted).await?);
+    Ok(())
+}
+
+fn issue_certificate(args: IssueCertificateArgs) -> anyhow::Result<()> {
+    let config = settings(&args.settings)?;
+    let subject = match args.subject {
+        SubjectArgs::Courier { id } => Subject::Courier(id),
+        SubjectArgs::Gate { community, gate } => Subject::Gate(community, gate),
+        SubjectArgs::Worker => Subject::Worker,
+        SubjectArgs::Administrator => Subject::Administrator,
+    };
+    let (now, holds) = (SystemClock.now(), args.holds.try_into()?);
+    let (certificate, key) =
+        development::issue_client(&args.settings.data_dir, &config.tls.trust_domain, &subject, now, holds)?;
+    let stem = subject.to_string().replace('/', "-");
+    for (kind, text) in [("key", key), ("pem", certificate)] {
+        let path = args.output.join(format!("{stem}.{kind}"));
+        private_file::write_new(&path, &text).with_context(|| format!("cannot write {}", path.display()))?;
+        println!("{}", path.display());
+    }
     Ok(())
 }

@@ -9,6 +9,10 @@ use opentelemetry::{
 /// The instruments of the platform.
 pub struct Metrics {
     pub rpcs: Histogram<f64>,
+    pub strangers: Counter<u64>,
+    pub oidc_fetches: Counter<u64>,
+    pub tls_files_usable: Gauge<u64>,
+    pub tls_expires_in: Gauge<i64>,
     pub steps: Counter<u64>,
     pub placements: Counter<u64>,
     pub ranking: Histogram<f64>,
@@ -50,6 +54,20 @@ impl Default for Metrics {
         let number = |name, what| meter.u64_gauge(name).with_description(what).build();
         Self {
             rpcs: seconds("gatepost_rpc_duration", "time to answer a call, by rpc and code"),
+            strangers: counter("gatepost_authentication_failures", "calls of nobody we know, by reason"),
+            oidc_fetches: counter(
+                "gatepost_oidc_key_fetches",
+                "times an identity provider's keys were asked for, by outcome",
+            ),
+            tls_files_usable: number(
+                "gatepost_tls_files_usable",
+                "1 while what the TLS files hold is served; alarm at 0",
+            ),
+            tls_expires_in: meter
+                .i64_gauge("gatepost_tls_certificate_expires_in")
+                .with_unit("s")
+                .with_description("until a certificate ends, by certificate: server or client_ca; alarm below a week")
+                .build(),
             steps: counter("gatepost_steps", "steps taken, by the state they led to"),
             placements: counter("gatepost_placements", "places decided, by outcome: locker, door or unresolved"),
             ranking: seconds("gatepost_ranking_duration", "time to rank a community's lockers for one parcel"),

@@ -17,6 +17,7 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::{
+    auth::{oidc::Oidc, uses::Uses},
     config::Config,
     courier_webhooks::Gateway,
     metrics::Metrics,
@@ -53,6 +54,10 @@ pub struct Parts {
     pub courier_webhooks: Gateway,
     /// What the timers' loop knows of the index.
     pub timekeeping: Timekeeping,
+    /// Administrators' tokens, if an identity provider is set.
+    pub oidc: Option<Oidc>,
+    /// Keys that were used.
+    pub key_uses: Uses,
     /// Woken when an event may have been appended, a notice written or a timer set.
     pub wakes: Wakes,
 }

@@ -1,10 +1,10 @@
 //! Everything that can keep a call from being answered. `api/status.rs` turns it into a gRPC status, and nothing else
 //! does.
 
-use gatepost_domain::{Refusal, policy::PolicyError, topology::TopologyError};
+use gatepost_domain::{Refusal, policy::PolicyError, principal::Scope, topology::TopologyError};
 use gatepost_storage::StoreError;
 
-use crate::vault::VaultError;
+use crate::{auth::grant::Stranger, vault::VaultError};
 
 /// Why a call failed.
 #[derive(Debug, thiserror::Error)]
@@ -94,12 +94,35 @@ pub enum Problem {
     /// The server is about to go away.
     #[error("the server is going away: connect again and send what was not answered")]
     Draining,
-    /// No or an unknown key.
-    #[error("{0}")]
-    Unauthenticated(&'static str),
+    /// Not who it says it is.
+    #[error(transparent)]
+    Stranger(#[from] Stranger),
     /// A key for something else.
-    #[error("this key may not call {0}")]
+    #[error("this caller may not call {0}")]
     Forbidden(String),
+    /// A key for less.
+    #[error("{rpc} needs the scope {scope}, which this caller does not have")]
+    ScopeMissing {
+        /// What was called.
+        rpc: String,
+        /// What it needs.
+        scope: Scope,
+    },
+    /// A token of somebody without a role here.
+    #[error("{0}")]
+    RoleMissing(&'static str),
+    /// Tokens cannot be verified.
+    #[error("the identity provider does not answer, so no token can be verified: try again, or use a key")]
+    IdentityProviderAway,
+    /// A limited administrator would issue a key for more.
+    #[error("only an administrator without scopes may issue an administrator's key that may do more than its own")]
+    BeyondOwn,
+    /// Rotating what opens nothing any more.
+    #[error("the key was revoked: create another")]
+    KeyRevoked,
+    /// Rotated again and again.
+    #[error("eight former secrets of this key are still taken: wait, or rotate it with a shorter overlap")]
+    SecretsFull,
     /// A defect of ours.
     #[error("{0}")]
     Bug(&'static str),

@@ -10,6 +10,7 @@ use jiff::SignedDuration;
 use secrecy::ExposeSecret as _;
 
 use crate::{
+    auth::{oidc::Oidc, uses::Uses},
     config::{Config, TimersKind},
     courier_webhooks::Gateway,
     metrics::Metrics,
@@ -62,7 +63,9 @@ pub async fn platform(config: Config, data_dir: &Path, clock: SharedClock) -> an
     };
     let vault = vault(&config, data_dir, &store).await?;
     let frame_age_max = SignedDuration::try_from(config.vision.frame_age_max)?;
+    let oidc = Oidc::new(&config.oidc, clock.clone()).context("check [oidc]")?;
     Ok(Platform::new(Parts {
+        oidc,
         store,
         timers,
         clock,
@@ -72,6 +75,7 @@ pub async fn platform(config: Config, data_dir: &Path, clock: SharedClock) -> an
         courier_webhooks: Gateway::new(&config.events).await?,
         timekeeping: Timekeeping::default(),
         vault,
+        key_uses: Uses::default(),
         wakes: Wakes::default(),
         config,
     }))

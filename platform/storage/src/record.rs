@@ -7,7 +7,7 @@ use gatepost_domain::{
     consent::Purpose,
     id::{CommunityId, CompartmentId, CourierId, GateId, KeyId, LockerId, NoticeId, ParcelId, ResidentId, TemplateId},
     parcel::StateName,
-    principal::Principal,
+    principal::{Principal, Scopes},
 };
 
 /// The answer that a request id was given. Prints its call only.
@@ -60,6 +60,12 @@ pub struct Key {
     pub created_at: Timestamp,
     /// Since when it opens nothing.
     pub revoked_at: Option<Timestamp>,
+    /// What it is limited to.
+    pub scopes: Scopes,
+    /// When it ends by itself.
+    pub expires_at: Option<Timestamp>,
+    /// When it was last used, to a few minutes.
+    pub last_used_at: Option<Timestamp>,
 }
 
 impl fmt::Debug for Key {

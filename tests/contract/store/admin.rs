@@ -4,7 +4,7 @@ use gatepost_domain::{
     community::DisplayPolicy,
     id::{CommunityId, CourierId, KeyId},
     policy::{Layer, PolicyLayer},
-    principal::Principal,
+    principal::{Principal, Scope},
 };
 use gatepost_storage::{Key, PolicyKey, StoreError};
 use jiff::SignedDuration;
@@ -78,9 +78,12 @@ pub async fn couriers_and_keys_are_kept(bench: Bench) {
         secret_hash: [number; 32],
         created_at: t(0),
         revoked_at: None,
+        scopes: Default::default(),
+        expires_at: None,
+        last_used_at: None,
     };
     let keys = [
-        key(1, Principal::Administrator),
+        key(1, Principal::ADMINISTRATOR),
         key(2, Principal::Camera { community: id("lotus"), gate: id("北门") }),
         key(3, Principal::Courier { courier: id("swift") }),
         key(4, Principal::Worker),
@@ -88,7 +91,7 @@ pub async fn couriers_and_keys_are_kept(bench: Bench) {
     for key in &keys {
         tx.insert_key(key).await.unwrap();
     }
-    assert_eq!(tx.key_by_hash(&[2; 32]).await.unwrap(), Some(keys[1].clone()));
+    assert_eq!(tx.key_by_hash(&[2; 32]).await.unwrap(), Some((keys[1].clone(), None)));
     assert_eq!(tx.key_by_hash(&[9; 32]).await.unwrap(), None);
     assert_eq!(tx.keys(Some(keys[1].id), 10).await.unwrap(), keys[2..]);
     let revoked = tx.revoke_key(keys[0].id, t(5)).await.unwrap().unwrap();
@@ -99,4 +102,45 @@ pub async fn couriers_and_keys_are_kept(bench: Bench) {
 
     let tx = bench.store.write().await.unwrap();
     assert_eq!(tx.insert_courier(&courier("swift")).await, Err(StoreError::Exists));
+}
+
+pub async fn a_rotated_key_is_known_by_its_former_secrets_too(bench: Bench) {
+    let key = Key {
+        id: KeyId(Uuid::from_u128(1)),
+        principal: Principal::Administrator { community: Some(id("lotus")) },
+        secret_hash: [1; 32],
+        created_at: t(0),
+        revoked_at: None,
+        scopes: [Scope::Read, Scope::Manage].into_iter().collect(),
+        expires_at: Some(t(100)),
+        last_used_at: None,
+    };
+    let other = Key { id: KeyId(Uuid::from_u128(2)), secret_hash: [9; 32], ..key.clone() };
+    let tx = bench.store.write().await.unwrap();
+    tx.insert_key(&key).await.unwrap();
+    tx.insert_key(&other).await.unwrap();
+    assert_eq!(tx.lock_key(key.id).await.unwrap().as_ref(), Some(&key));
+
+    let second = Key { secret_hash: [2; 32], expires_at: Some(t(200)), ..key.clone() };
+    tx.rotate_key(&second, t(50)).await.unwrap();
+    assert_eq!(tx.key_by_hash(&[1; 32]).await.unwrap(), Some((second.clone(), Some(t(50)))));
+    assert_eq!(tx.key_by_hash(&[2; 32]).await.unwrap(), Some((second.clone(), None)));
+    assert_eq!(tx.former_secrets(key.id, t(49)).await.unwrap(), 1);
+    assert_eq!(tx.former_secrets(key.id, t(50)).await.unwrap(), 0);
+
+    let third = Key { secret_hash: [3; 32], ..second.clone() };
+    tx.rotate_key(&third, t(30)).await.unwrap();
+    let until = async |hash: u8| tx.key_by_hash(&[hash; 32]).await.unwrap().map(|(_, until)| until);
+    assert_eq!((until(1).await, until(2).await, until(3).await), (Some(Some(t(30))), Some(Some(t(30))), Some(None)));
+
+    let fourth = Key { secret_hash: [4; 32], ..second.clone() };
+    tx.rotate_key(&fourth, t(90)).await.unwrap();
+    assert_eq!((until(1).await, until(3).await), (Some(Some(t(30))), Some(Some(t(90)))), "what is over stays over");
+    assert_eq!(tx.key(other.id).await.unwrap(), Some(other), "another key has nothing to do with it");
+
+    tx.key_used(key.id, t(41), t(36)).await.unwrap();
+    tx.key_used(key.id, t(42), t(37)).await.unwrap();
+    assert_eq!(tx.key(key.id).await.unwrap().unwrap().last_used_at, Some(t(41)), "coarse");
+    tx.key_used(key.id, t(47), t(42)).await.unwrap();
+    assert_eq!(tx.key(key.id).await.unwrap().unwrap().last_used_at, Some(t(47)));
 }

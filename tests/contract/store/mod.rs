@@ -68,7 +68,9 @@ promises! {
     lifecycle:
         nothing_works_before_the_migration, replicas_migrate_together, what_is_not_committed_did_not_happen,
         a_reader_sees_one_moment, what_refers_to_nothing_is_refused;
-    admin: communities_are_kept, policy_layers_are_kept, couriers_and_keys_are_kept;
+    admin:
+        communities_are_kept, policy_layers_are_kept, couriers_and_keys_are_kept,
+        a_rotated_key_is_known_by_its_former_secrets_too;
     parcels:
         every_state_is_read_as_it_was_saved, a_stale_version_is_refused, a_tracking_number_is_the_couriers_own,
         pages_of_parcels_join, deadlines_come_in_order;

@@ -205,6 +205,9 @@ pub async fn nothing_personal_is_printed(bench: Bench) {
         secret_hash: [171; 32],
         created_at: t(0),
         revoked_at: None,
+        scopes: Default::default(),
+        expires_at: None,
+        last_used_at: None,
     };
     let answered = Answered { rpc: "GetResident".to_owned(), body_hash: [171; 32], answer: "王芳".into() };
     let tx = bench.store.write().await.unwrap();

@@ -17,7 +17,8 @@ pub struct Administrator {
 }
 
 impl Administrator {
-    pub(crate) fn new(line: Line, key: Key) -> Self {
+    /// With an administrator's key.
+    pub fn new(line: Line, key: Key) -> Self {
         Self { line, key }
     }
 
@@ -52,7 +53,7 @@ impl Administrator {
     /// Issues a key; returns its id too, for revoking it.
     pub async fn issue_key(&self, principal: principal::Principal) -> Answer<(String, Key)> {
         let principal = Some(Principal { principal: Some(principal) });
-        let request = CreateKeyRequest { request_id: new_request_id(), principal };
+        let request = CreateKeyRequest { request_id: new_request_id(), principal, ..Default::default() };
         let issued = answer(self.couriers().create_key(request).await)?;
         Ok((issued.key.expect("a key").id, Key::new(&issued.secret)))
     }

@@ -102,7 +102,8 @@ pub struct Announced {
 }
 
 impl Courier {
-    pub(crate) fn new(id: &str, line: Line, key: Key) -> Courier {
+    /// With a courier's key.
+    pub fn new(id: &str, line: Line, key: Key) -> Courier {
         Courier { id: id.to_owned(), line, key, events: Mutex::default() }
     }
 

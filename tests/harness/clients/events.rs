@@ -9,7 +9,8 @@ use crate::world::soon;
 pub struct Events(Streaming<StreamEventsResponse>);
 
 impl Events {
-    pub(super) fn new(stream: Streaming<StreamEventsResponse>) -> Self {
+    /// From the answer of the rpc.
+    pub fn new(stream: Streaming<StreamEventsResponse>) -> Self {
         Self(stream)
     }
 

@@ -307,7 +307,7 @@ async fn keys_fields(world: &World, courier: &Courier) {
     for id in ["", "Swift", "顺丰", "a b", &endless()] {
         invalid(administrator.add_courier(id).await, "courier.id");
     }
-    let nobody = v1::CreateKeyRequest { request_id: new_request_id(), principal: None };
+    let nobody = v1::CreateKeyRequest { request_id: new_request_id(), ..Default::default() };
     invalid(answer(administrator.couriers().create_key(nobody).await), "principal");
     let courier_id = principal::Principal::CourierId("nobody".to_owned());
     refused(administrator.issue_key(courier_id).await.map(|_| ()), NotFound, "COURIER_NOT_FOUND");

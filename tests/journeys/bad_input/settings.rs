@@ -50,6 +50,30 @@ async fn a_value_of_the_wrong_kind_is_refused_without_repeating_it() {
         ("[timers]\nshards = 0\n".to_owned(), vec![], "timers.shards"),
         ("[vision]\nsimilarity_min = 7.0\n".to_owned(), vec![], "vision.similarity_min"),
         (String::new(), vec![("GATEPOST_TLS__CERTIFICATE", "/nowhere.pem")], "tls.certificate"),
+        ("[tls]\nclient_ca = \"/nowhere.pem\"\n".to_owned(), vec![], "tls.client_ca needs tls.certificate"),
+        ("[tls]\nclient_certificates = \"required\"\n".to_owned(), vec![], "needs tls.client_ca"),
+        (
+            "[tls]\ncertificate = \"/nowhere.pem\"\nkey = \"/nowhere.key\"\n".to_owned(),
+            vec![],
+            "/nowhere.pem cannot be read",
+        ),
+        ("[oidc]\nissuer = \"https://id.example.org\"\n".to_owned(), vec![], "oidc.audience"),
+        ("[oidc]\nissuer = \"https://id.example.org\"\naudience = \"gatepost\"\n".to_owned(), vec![], "oidc.roles"),
+        (
+            "[oidc]\nissuer = \"http://id.example.org\"\naudience = \"gatepost\"\nroles = [{ name = \"chief\" }]\n"
+                .to_owned(),
+            vec![],
+            "https",
+        ),
+        (
+            String::new(),
+            vec![
+                ("GATEPOST_OIDC__ISSUER", "https://id.example.org"),
+                ("GATEPOST_OIDC__AUDIENCE", "gatepost"),
+                ("GATEPOST_OIDC__ROLES", r#"[{name="chief",scopes=["announce"]}]"#),
+            ],
+            "read, manage or keys",
+        ),
         (String::new(), vec![("GATEPOST_TELEMETRY__LOG_FILTER", "info,=")], "log filter"),
     ];
     for (file, environment, key) in cases {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
+use gatepost_process::client_tls::ClientTls;
 use gatepost_proto::v1::community_service_client::CommunityServiceClient;
 use gatepost_proto::v1::courier_service_client::CourierServiceClient;
 use gatepost_proto::v1::resident_service_client::ResidentServiceClient;
@@ -12,13 +13,14 @@ use secrecy::{ExposeSecret as _, SecretString};
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::Interceptor;
 use tonic::service::interceptor::InterceptedService;
-use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
+use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status};
 
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 /// An enrolment waits for a worker, everything else is quicker.
 const ANSWER_WITHIN: Duration = Duration::from_secs(60);
-const KEY_FILE_MAX_BYTES: u64 = 4096;
+/// A key is short, a token may be long.
+const KEY_FILE_MAX_BYTES: u64 = 16 * 1024;
 
 /// Where the platform is and who calls.
 #[derive(Debug, Args)]
@@ -26,13 +28,12 @@ pub(super) struct ConnectionArgs {
     /// The platform's gRPC address.
     #[arg(long, global = true, env = "GATEPOST_ADDRESS", default_value = "http://127.0.0.1:50051")]
     address: String,
-    /// Certificate authority that signed the platform's certificate, as PEM; needed for an https address.
-    #[arg(long, global = true, env = "GATEPOST_CA", value_name = "FILE")]
-    ca: Option<PathBuf>,
-    /// An administrator's key. Others on this machine can read command lines: prefer the variable or a file.
+    #[command(flatten)]
+    tls: ClientTls,
+    /// An administrator's key, or a token of its identity provider. Others on this machine can read command lines: prefer the variable or a file.
     #[arg(long, global = true, env = "GATEPOST_KEY", hide_env_values = true)]
     key: Option<SecretString>,
-    /// File that holds the key [default: DATA_DIR/admin.key]
+    /// File that holds the key or the token [default: DATA_DIR/admin.key]
     #[arg(long, global = true, value_name = "FILE")]
     key_file: Option<PathBuf>,
     /// Folder of `gatepost serve`, which writes the first administrator's key there.
@@ -47,20 +48,12 @@ impl ConnectionArgs {
         if !matches!(scheme, Some("http" | "https")) {
             bail!("{} is no address; write for example http://127.0.0.1:50051", self.address);
         }
-        if scheme == Some("https") && self.ca.is_none() {
-            bail!("an https address needs --ca, the authority that signed the platform's certificate");
-        }
         let bearer = Bearer::new(&self.secret()?)?;
-        let mut endpoint = Endpoint::from_shared(self.address.clone())
+        let endpoint = Endpoint::from_shared(self.address.clone())
             .with_context(|| format!("{} is no address", self.address))?
             .connect_timeout(CONNECT_WITHIN)
             .timeout(ANSWER_WITHIN);
-        if let Some(ca) = &self.ca {
-            let pem = std::fs::read(ca).with_context(|| format!("cannot read {}", ca.display()))?;
-            endpoint = endpoint
-                .tls_config(ClientTlsConfig::new().ca_certificate(Certificate::from_pem(pem)))
-                .context("TLS")?;
-        }
+        let endpoint = self.tls.secure(endpoint)?;
         let channel = endpoint.connect().await.with_context(|| {
             format!("no platform answers at {}; start `gatepost serve`, or say where with --address", self.address)
         })?;
@@ -145,7 +138,7 @@ mod tests {
     fn args(data_dir: &Path, key: Option<&str>, key_file: Option<PathBuf>) -> ConnectionArgs {
         ConnectionArgs {
             address: "http://127.0.0.1:1".into(),
-            ca: None,
+            tls: ClientTls::default(),
             key: key.map(SecretString::from),
             key_file,
             data_dir: data_dir.into(),

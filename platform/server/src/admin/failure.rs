@@ -56,7 +56,8 @@ impl fmt::Display for Failure {
         if !self.message.is_empty() {
             write!(f, ": {}", self.message)?;
         }
-        if self.code == Code::Unauthenticated {
+        if self.code == Code::Unauthenticated && self.reason.as_deref().is_none_or(|reason| reason == "UNAUTHENTICATED")
+        {
             write!(f, " (is it an administrator's key of this platform?)")?;
         }
         // A message that is about one field alone has said it already.

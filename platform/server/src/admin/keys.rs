@@ -3,14 +3,18 @@
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
+use std::time::Duration;
+
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
+use gatepost_domain::principal::Scope;
+use gatepost_process::clock::{Clock as _, SystemClock};
 use gatepost_proto::v1::principal::{Administrator, GateCamera, Principal as Bearer, Worker};
-use gatepost_proto::v1::{CreateKeyRequest, Key, ListKeysRequest, Principal, RevokeKeyRequest};
+use gatepost_proto::v1::{self, CreateKeyRequest, Key, ListKeysRequest, Principal, RevokeKeyRequest, RotateKeyRequest};
 use serde_json::json;
 
 use super::connection::Client;
-use super::failure::answer;
+use super::failure::{Failure, answer};
 use super::listing::Listing;
 use super::{request_id, timestamp};
 
@@ -23,6 +27,27 @@ pub(super) enum Command {
     Create {
         #[command(flatten)]
         bearer: BearerArgs,
+        /// Limit the key to this, everything when not given; may be repeated. Couriers: read, announce, handle, events.
+        /// Administrators: read, manage, keys.
+        #[arg(long = "scope", value_name = "SCOPE")]
+        scopes: Vec<Scope>,
+        /// Let the key end by itself after this time, for example 90d.
+        #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+        expires_in: Option<Duration>,
+        /// Write the secret to this new file, readable by its owner alone, instead of printing it.
+        #[arg(long, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
+    /// Give a key a new secret and print it; the former one is taken for a while still.
+    Rotate {
+        /// The key's id, as `key list` shows it.
+        id: String,
+        /// How long the former secret is taken still, up to 30d; 0s when it leaked.
+        #[arg(long, value_name = "TIME", default_value = "24h", value_parser = humantime::parse_duration)]
+        overlap: Duration,
+        /// Let the key end by itself after this time from now; without it, that stays as it is.
+        #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+        expires_in: Option<Duration>,
         /// Write the secret to this new file, readable by its owner alone, instead of printing it.
         #[arg(long, value_name = "FILE")]
         output: Option<PathBuf>,
@@ -52,6 +77,9 @@ pub(super) struct BearerArgs {
     /// The property's admin tooling.
     #[arg(long)]
     administrator: bool,
+    /// The admin tooling of one community.
+    #[arg(long, value_name = "COMMUNITY")]
+    administrator_of: Option<String>,
 }
 
 impl BearerArgs {
@@ -60,7 +88,9 @@ impl BearerArgs {
             (Some(courier), _) => Bearer::CourierId(courier),
             (None, Some(camera)) => Bearer::Camera(camera),
             (None, None) if self.worker => Bearer::Worker(Worker {}),
-            (None, None) => Bearer::Administrator(Administrator {}),
+            (None, None) => {
+                Bearer::Administrator(Administrator { community_id: self.administrator_of.unwrap_or_default() })
+            }
         };
         Principal { principal: Some(principal) }
     }
@@ -79,7 +109,35 @@ fn gate(text: &str) -> Result<GateCamera, String> {
 /// Runs one command.
 pub(super) async fn run(client: &Client, command: Command, json: bool) -> anyhow::Result<()> {
     match command {
-        Command::Create { bearer, output } => create(client, bearer.into_wire(), output.as_deref()).await,
+        Command::Create { bearer, scopes, expires_in, output } => {
+            let request = CreateKeyRequest {
+                request_id: request_id::fresh(),
+                principal: Some(bearer.into_wire()),
+                scopes: scopes.into_iter().map(|scope| scope_to_wire(scope).into()).collect(),
+                expire_time: expires_in.map(from_now).transpose()?,
+            };
+            issue(output.as_deref(), async || {
+                let issued = answer(client.couriers().create_key(request).await)?;
+                Ok((issued.key.unwrap_or_default().id, issued.secret))
+            })
+            .await
+        }
+        Command::Rotate { id, overlap, expires_in, output } => {
+            let request = RotateKeyRequest {
+                request_id: request_id::fresh(),
+                key_id: id,
+                overlap: Some(overlap.try_into().context("the overlap is too long")?),
+                expire_time: expires_in.map(from_now).transpose()?,
+            };
+            issue(output.as_deref(), async || {
+                let issued = answer(client.couriers().rotate_key(request).await)?;
+                if let Some(until) = timestamp(issued.former_secrets_until) {
+                    eprintln!("the former secret is taken until {until}");
+                }
+                Ok((issued.key.unwrap_or_default().id, issued.secret))
+            })
+            .await
+        }
         Command::List => list(client, json).await,
         Command::Revoke { id } => {
             let request = RevokeKeyRequest { request_id: request_id::fresh(), key_id: id.clone() };
@@ -90,28 +148,46 @@ pub(super) async fn run(client: &Client, command: Command, json: bool) -> anyhow
     }
 }
 
-async fn create(client: &Client, principal: Principal, output: Option<&Path>) -> anyhow::Result<()> {
+/// Has a secret made and tells it.
+async fn issue(
+    output: Option<&Path>,
+    make: impl AsyncFnOnce() -> Result<(String, String), Failure>,
+) -> anyhow::Result<()> {
     // The file comes first: a secret that cannot be written would be lost.
     let file = output.map(|path| new_private_file(path).map(|file| (path, file))).transpose()?;
-    let request = CreateKeyRequest { request_id: request_id::fresh(), principal: Some(principal) };
-    let response = answer(client.couriers().create_key(request).await);
-    if let (Err(_), Some((path, _))) = (&response, &file) {
+    let made = make().await;
+    if let (Err(_), Some((path, _))) = (&made, &file) {
         // Only what was just made, and it is empty.
         let _ = std::fs::remove_file(path);
     }
-    let response = response?;
-    let id = response.key.unwrap_or_default().id;
+    let (id, secret) = made?;
     match file {
         Some((path, mut file)) => {
-            writeln!(file, "{}", response.secret).with_context(|| format!("cannot write {}", path.display()))?;
+            writeln!(file, "{secret}").with_context(|| format!("cannot write {}", path.display()))?;
             eprintln!("{id}, secret in {}", path.display());
         }
         None => {
             eprintln!("{id}, secret (shown once):");
-            println!("{}", response.secret);
+            println!("{secret}");
         }
     }
     Ok(())
+}
+
+fn from_now(span: Duration) -> anyhow::Result<prost_types::Timestamp> {
+    let at = SystemClock.now().checked_add(span).context("that is too far away")?;
+    Ok(prost_types::Timestamp { seconds: at.as_second(), nanos: at.subsec_nanosecond() })
+}
+
+fn scope_to_wire(scope: Scope) -> v1::Scope {
+    match scope {
+        Scope::Read => v1::Scope::Read,
+        Scope::Announce => v1::Scope::Announce,
+        Scope::Handle => v1::Scope::Handle,
+        Scope::Events => v1::Scope::Events,
+        Scope::Manage => v1::Scope::Manage,
+        Scope::Keys => v1::Scope::Keys,
+    }
 }
 
 fn new_private_file(path: &Path) -> anyhow::Result<std::fs::File> {
@@ -123,15 +199,17 @@ fn new_private_file(path: &Path) -> anyhow::Result<std::fs::File> {
 }
 
 async fn list(client: &Client, json: bool) -> anyhow::Result<()> {
-    let mut list = Listing::new(&["id", "bearer", "created", "revoked"]);
+    let mut list = Listing::new(&["id", "bearer", "limited_to", "created", "last_used", "expires", "revoked"]);
     let mut page_token = String::new();
     loop {
         let request = ListKeysRequest { page_size: PAGE_SIZE, page_token };
         let page = answer(client.couriers().list_keys(request).await)?;
         for key in page.keys {
-            let [created, revoked] =
-                [key.create_time, key.revoke_time].map(|time| timestamp(time).map(|time| time.to_string()));
-            list.push([json!(key.id), json!(bearer_name(&key)), json!(created), json!(revoked)]);
+            let [created, used, expires, revoked] =
+                [key.create_time, key.last_use_time, key.expire_time, key.revoke_time]
+                    .map(|time| json!(timestamp(time).map(|time| time.to_string())));
+            let scopes: Vec<_> = key.scopes().map(scope_name).collect();
+            list.push([json!(key.id), json!(bearer_name(&key)), json!(scopes), created, used, expires, revoked]);
         }
         if page.next_page_token.is_empty() {
             return Ok(list.print(json)?);
@@ -140,11 +218,18 @@ async fn list(client: &Client, json: bool) -> anyhow::Result<()> {
     }
 }
 
+fn scope_name(scope: v1::Scope) -> String {
+    scope.as_str_name().trim_start_matches("SCOPE_").to_lowercase()
+}
+
 fn bearer_name(key: &Key) -> String {
     match key.principal.as_ref().and_then(|principal| principal.principal.as_ref()) {
         Some(Bearer::CourierId(courier)) => format!("courier {courier}"),
         Some(Bearer::Camera(camera)) => format!("camera {}/{}", camera.community_id, camera.gate_id),
         Some(Bearer::Worker(_)) => "worker".to_owned(),
+        Some(Bearer::Administrator(one)) if !one.community_id.is_empty() => {
+            format!("administrator of {}", one.community_id)
+        }
         Some(Bearer::Administrator(_)) => "administrator".to_owned(),
         None => "unknown".to_owned(),
     }

@@ -58,6 +58,7 @@ impl Communities {
             ControlFlow::Continue(mutation) => mutation,
         };
         let id = convert::id(&wanted.id, "community.id")?;
+        administered(&mutation.tx, caller, &id).await?;
         mutation.tx.lock_community(&id).await?;
         let present = found(&mutation.tx, &id).await?;
         let mut merged = wire::community_to_proto(&present);
@@ -89,6 +90,9 @@ impl Communities {
     ) -> Result<v1::SetWaitingPolicyResponse, Problem> {
         let key = wire::policy_key(request.layer.clone())?;
         let layer = wire::policy_layer(convert::present(request.policy, "policy")?)?;
+        if !matches!(key, PolicyKey::Community(_)) && *caller != Principal::ADMINISTRATOR {
+            return Err(Problem::Forbidden("SetWaitingPolicy for more than its community".to_owned()));
+        }
         let mutation = match self.0.begin(caller, "SetWaitingPolicy", &request.request_id, request).await? {
             ControlFlow::Break(answer) => return Ok(answer),
             ControlFlow::Continue(mutation) => mutation,
@@ -96,7 +100,7 @@ impl Communities {
         let tx = &mutation.tx;
         match &key {
             PolicyKey::Tenant => {}
-            PolicyKey::Community(id) => drop(found(tx, id).await?),
+            PolicyKey::Community(id) => drop(administered(tx, caller, id).await?),
             PolicyKey::Courier(id) => {
                 tx.courier(id).await?.ok_or(Problem::NotFound(Missing::Courier))?;
             }
@@ -114,14 +118,18 @@ impl Communities {
         Ok(answer)
     }
 
-    async fn get_policy(&self, request: v1::GetWaitingPolicyRequest) -> Result<v1::GetWaitingPolicyResponse, Problem> {
+    async fn get_policy(
+        &self,
+        caller: &Principal,
+        request: v1::GetWaitingPolicyRequest,
+    ) -> Result<v1::GetWaitingPolicyResponse, Problem> {
         let community: CommunityId = convert::id(&request.community_id, "community_id")?;
         let courier: Option<CourierId> = match request.courier_id.as_str() {
             "" => None,
             id => Some(convert::id(id, "courier_id")?),
         };
         let tx = self.0.store.read().await?;
-        found(&tx, &community).await?;
+        administered(&tx, caller, &community).await?;
         let layers = tx.layers_for(&community, courier.as_ref()).await?;
         let layers: Vec<_> = layers.iter().map(|(layer, values)| (*layer, values)).collect();
         let (policy, decided) = policy::merge(&layers);
@@ -133,10 +141,11 @@ impl Communities {
 
     async fn compartments(
         &self,
+        caller: &Principal,
         request: v1::ListCompartmentsRequest,
     ) -> Result<v1::ListCompartmentsResponse, Problem> {
         let tx = self.0.store.read().await?;
-        let community = found(&tx, &convert::id(&request.community_id, "community_id")?).await?;
+        let community = administered(&tx, caller, &convert::id(&request.community_id, "community_id")?).await?;
         let holds = tx.holds(&community.id, self.0.now()).await?;
         let mut compartments = Vec::new();
         for locker in &community.topology.lockers {
@@ -162,8 +171,12 @@ impl Communities {
         let size = page::size(request.page_size)?;
         let after = page::position(&request.page_token, caller, "communities")?;
         let after = after.map(|id| id.parse().map_err(|_| Problem::PageToken)).transpose()?;
-        let communities = self.0.store.read().await?.communities(after.as_ref(), size).await?;
-        let full = communities.len() as u64 == size;
+        let tx = self.0.store.read().await?;
+        let communities = match caller {
+            Principal::Administrator { community: Some(only) } => tx.community(only).await?.into_iter().collect(),
+            _ => tx.communities(after.as_ref(), size).await?,
+        };
+        let full = communities.len() as u64 == size && *caller == Principal::ADMINISTRATOR;
         let last = communities.last().filter(|_| full);
         Ok(v1::ListCommunitiesResponse {
             next_page_token: last.map_or_else(String::new, |c| page::token(c.id.as_str(), caller, "communities")),
@@ -175,6 +188,14 @@ impl Communities {
 /// A community that must be there.
 pub(super) async fn found(tx: &Tx, id: &CommunityId) -> Result<Community, Problem> {
     tx.community(id).await?.ok_or(Problem::NotFound(Missing::Community))
+}
+
+/// A community that must be there, for this administrator.
+pub(super) async fn administered(tx: &Tx, caller: &Principal, id: &CommunityId) -> Result<Community, Problem> {
+    if !caller.administers(id) {
+        return Err(Problem::NotFound(Missing::Community));
+    }
+    found(tx, id).await
 }
 
 /// T1 < T2 must hold for every community and courier that has a layer, and for those that have none.
@@ -219,8 +240,9 @@ impl CommunityService for Communities {
         &self,
         request: Request<v1::GetCommunityRequest>,
     ) -> Result<Response<v1::GetCommunityResponse>, Status> {
+        let caller = caller(&request).map_err(status)?;
         let id = convert::id(&request.get_ref().community_id, "community_id").map_err(status)?;
-        let get = async { found(&self.0.store.read().await?, &id).await };
+        let get = async { administered(&self.0.store.read().await?, &caller, &id).await };
         let community = get.await.map_err(status)?;
         Ok(Response::new(v1::GetCommunityResponse { community: Some(wire::community_to_proto(&community)) }))
     }
@@ -246,7 +268,8 @@ impl CommunityService for Communities {
         &self,
         request: Request<v1::GetWaitingPolicyRequest>,
     ) -> Result<Response<v1::GetWaitingPolicyResponse>, Status> {
-        self.get_policy(request.into_inner()).await.map(Response::new).map_err(status)
+        let caller = caller(&request).map_err(status)?;
+        self.get_policy(&caller, request.into_inner()).await.map(Response::new).map_err(status)
     }
 
     async fn set_recognition_policy(
@@ -262,13 +285,15 @@ impl CommunityService for Communities {
         &self,
         request: Request<v1::GetRecognitionPolicyRequest>,
     ) -> Result<Response<v1::GetRecognitionPolicyResponse>, Status> {
-        self.recognition(request.get_ref()).await.map(Response::new).map_err(status)
+        let caller = caller(&request).map_err(status)?;
+        self.recognition(&caller, request.get_ref()).await.map(Response::new).map_err(status)
     }
 
     async fn list_compartments(
         &self,
         request: Request<v1::ListCompartmentsRequest>,
     ) -> Result<Response<v1::ListCompartmentsResponse>, Status> {
-        self.compartments(request.into_inner()).await.map(Response::new).map_err(status)
+        let caller = caller(&request).map_err(status)?;
+        self.compartments(&caller, request.into_inner()).await.map(Response::new).map_err(status)
     }
 }

@@ -1,22 +1,21 @@
-//! CourierService: courier companies and everybody's keys.
+//! CourierService: courier companies. Everybody's keys are in `keys.rs`.
 
 use std::ops::ControlFlow;
 
-use gatepost_domain::{id::KeyId, principal::Principal};
+use gatepost_domain::principal::Principal;
 use gatepost_proto::v1::{self, courier_service_server::CourierService};
-use gatepost_storage::{StoreError, Tx};
+use gatepost_storage::StoreError;
 use tonic::{Request, Response, Status};
 
 use super::{
-    communities::found,
     convert::{self, couriers as wire},
     page,
     status::status,
 };
 use crate::{
-    auth::{caller, keys},
+    auth::{caller, grant::Grant},
     platform::Platform,
-    problem::{Missing, Problem, Taken, settle},
+    problem::{Problem, Taken, settle},
 };
 
 /// The service.
@@ -41,40 +40,6 @@ impl Couriers {
         self.0.commit(mutation, answer, &[]).await
     }
 
-    async fn create_key(
-        &self,
-        caller: &Principal,
-        request: &v1::CreateKeyRequest,
-    ) -> Result<v1::CreateKeyResponse, Problem> {
-        let principal = wire::principal(request.principal.clone())?;
-        let mutation = match self.0.begin(caller, "CreateKey", &request.request_id, request).await? {
-            ControlFlow::Break(answer) => return Ok(answer),
-            ControlFlow::Continue(mutation) => mutation,
-        };
-        check_exists(&mutation.tx, &principal).await?;
-        let (key, secret) = keys::issue(&mutation.tx, self.0.new_id(), principal, mutation.now).await?;
-        // Only the answer without the secret is remembered: it is shown once.
-        let answer = v1::CreateKeyResponse { key: Some(wire::key_to_proto(&key)), secret: String::new() };
-        let answer = self.0.commit(mutation, answer, &[]).await?;
-        Ok(v1::CreateKeyResponse { secret, ..answer })
-    }
-
-    async fn revoke(
-        &self,
-        caller: &Principal,
-        request: &v1::RevokeKeyRequest,
-    ) -> Result<v1::RevokeKeyResponse, Problem> {
-        let mutation = match self.0.begin(caller, "RevokeKey", &request.request_id, request).await? {
-            ControlFlow::Break(answer) => return Ok(answer),
-            ControlFlow::Continue(mutation) => mutation,
-        };
-        let missing = || Problem::NotFound(Missing::Key);
-        let id: KeyId = request.key_id.parse().map_err(|_| missing())?;
-        let key = mutation.tx.revoke_key(id, mutation.now).await?.ok_or_else(missing)?;
-        let answer = v1::RevokeKeyResponse { key: Some(wire::key_to_proto(&key)) };
-        self.0.commit(mutation, answer, &[]).await
-    }
-
     async fn list(
         &self,
         caller: &Principal,
@@ -91,39 +56,6 @@ impl Couriers {
             couriers: couriers.iter().map(wire::courier_to_proto).collect(),
         })
     }
-
-    async fn list_keys(
-        &self,
-        caller: &Principal,
-        request: v1::ListKeysRequest,
-    ) -> Result<v1::ListKeysResponse, Problem> {
-        let size = page::size(request.page_size)?;
-        let after = page::position(&request.page_token, caller, "keys")?;
-        let after = after.map(|id| id.parse().map_err(|_| Problem::PageToken)).transpose()?;
-        let keys = self.0.store.read().await?.keys(after, size).await?;
-        let full = keys.len() as u64 == size;
-        let last = keys.last().filter(|_| full);
-        Ok(v1::ListKeysResponse {
-            next_page_token: last.map_or_else(String::new, |key| page::token(&key.id.to_string(), caller, "keys")),
-            keys: keys.iter().map(wire::key_to_proto).collect(),
-        })
-    }
-}
-
-/// A key must belong to somebody we know.
-async fn check_exists(tx: &Tx, principal: &Principal) -> Result<(), Problem> {
-    match principal {
-        Principal::Courier { courier } => {
-            tx.courier(courier).await?.ok_or(Problem::NotFound(Missing::Courier))?;
-        }
-        Principal::Camera { community, gate } => {
-            if !found(tx, community).await?.topology.has_gate(gate) {
-                return Err(Problem::NotFound(Missing::Gate));
-            }
-        }
-        Principal::Worker | Principal::Administrator => {}
-    }
-    Ok(())
 }
 
 #[tonic::async_trait]
@@ -149,14 +81,23 @@ impl CourierService for Couriers {
         &self,
         request: Request<v1::CreateKeyRequest>,
     ) -> Result<Response<v1::CreateKeyResponse>, Status> {
-        let caller = caller(&request).map_err(status)?;
+        let grant = Grant::of(&request).map_err(status)?;
         let request = request.into_inner();
-        settle(|| self.create_key(&caller, &request)).await.map(Response::new).map_err(status)
+        settle(|| self.create_key(&grant, &request)).await.map(Response::new).map_err(status)
+    }
+
+    async fn rotate_key(
+        &self,
+        request: Request<v1::RotateKeyRequest>,
+    ) -> Result<Response<v1::RotateKeyResponse>, Status> {
+        let grant = Grant::of(&request).map_err(status)?;
+        let request = request.into_inner();
+        settle(|| self.rotate_key(&grant, &request)).await.map(Response::new).map_err(status)
     }
 
     async fn list_keys(&self, request: Request<v1::ListKeysRequest>) -> Result<Response<v1::ListKeysResponse>, Status> {
         let caller = caller(&request).map_err(status)?;
-        self.list_keys(&caller, request.into_inner()).await.map(Response::new).map_err(status)
+        self.keys(&caller, request.into_inner()).await.map(Response::new).map_err(status)
     }
 
     async fn revoke_key(

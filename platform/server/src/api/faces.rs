@@ -39,7 +39,7 @@ impl Residents {
     ) -> Result<v1::EnrolFaceResponse, Problem> {
         {
             let tx = self.0.store.read().await?;
-            check(&tx, &request.resident_id).await?;
+            check(&tx, caller, &request.resident_id).await?;
         }
         if request.photograph.len() > PHOTOGRAPH_MAX_BYTES {
             return Err(PhotographProblem::TooLarge.into());
@@ -79,11 +79,11 @@ impl Residents {
         found: &Found,
     ) -> Result<v1::EnrolFaceResponse, Problem> {
         let mutation = match self.0.begin(caller, "EnrolFace", &request.request_id, request).await? {
-            ControlFlow::Break(answer) => return self.0.repeat_personal(answer).await,
+            ControlFlow::Break(answer) => return self.0.repeat_personal(caller, answer).await,
             ControlFlow::Continue(mutation) => mutation,
         };
         let Mutation { tx, now, .. } = &mutation;
-        let whose = check(tx, &request.resident_id).await?;
+        let whose = check(tx, caller, &request.resident_id).await?;
         if let Some(enrolled) = tx.enrolled_model().await?
             && enrolled != found.model.as_str()
         {
@@ -92,7 +92,7 @@ impl Residents {
         let id = TemplateId(self.0.new_id());
         let template = self.0.vault.seal(tx, &whose, id, &found.embedding, *now).await?;
         tx.insert_template(&template).await?;
-        let after = resident(tx, &request.resident_id).await?;
+        let after = resident(tx, caller, &request.resident_id).await?;
         let answer = v1::EnrolFaceResponse {
             resident: Some(wire::resident_to_proto(&after)),
             score: found.score,
@@ -107,20 +107,20 @@ impl Residents {
         request: &v1::DeleteFacesRequest,
     ) -> Result<v1::DeleteFacesResponse, Problem> {
         let mutation = match self.0.begin(caller, "DeleteFaces", &request.request_id, request).await? {
-            ControlFlow::Break(answer) => return self.0.repeat_personal(answer).await,
+            ControlFlow::Break(answer) => return self.0.repeat_personal(caller, answer).await,
             ControlFlow::Continue(mutation) => mutation,
         };
-        let before = resident(&mutation.tx, &request.resident_id).await?;
+        let before = resident(&mutation.tx, caller, &request.resident_id).await?;
         mutation.tx.delete_templates(before.id).await?;
-        let after = resident(&mutation.tx, &request.resident_id).await?;
+        let after = resident(&mutation.tx, caller, &request.resident_id).await?;
         let answer = v1::DeleteFacesResponse { resident: Some(wire::resident_to_proto(&after)) };
         self.0.commit_personal(mutation, answer).await
     }
 }
 
 /// Whether this resident may have another face enrolled.
-async fn check(tx: &Tx, id: &str) -> Result<Resident, Problem> {
-    let resident = resident(tx, id).await?;
+async fn check(tx: &Tx, caller: &Principal, id: &str) -> Result<Resident, Problem> {
+    let resident = resident(tx, caller, id).await?;
     if !resident.agrees_to(Purpose::GateRecognition) {
         return Err(PhotographProblem::NoConsent.into());
     }

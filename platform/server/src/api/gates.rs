@@ -47,7 +47,7 @@ type Answers = mpsc::Sender<Result<v1::StreamFramesResponse, Status>>;
 fn camera<T>(request: &Request<T>) -> Result<(CommunityId, GateId), Problem> {
     match caller(request)? {
         Principal::Camera { community, gate } => Ok((community, gate)),
-        Principal::Courier { .. } | Principal::Worker | Principal::Administrator => {
+        Principal::Courier { .. } | Principal::Worker | Principal::Administrator { .. } => {
             Err(Problem::Bug("a camera's rpc was called by another principal"))
         }
     }

@@ -8,6 +8,7 @@ mod couriers;
 mod events;
 mod faces;
 mod gates;
+mod keys;
 mod page;
 mod parcels;
 mod personal;
@@ -34,11 +35,11 @@ use gatepost_proto::{
 use tokio_util::sync::CancellationToken;
 use tonic::{
     service::Routes,
-    transport::{Identity, Server, ServerTlsConfig, server::Router},
+    transport::{Server, server::Router},
 };
-use tower::layer::util::{Identity as NoLayer, Stack};
+use tower::layer::util::{Identity, Stack};
 
-use crate::{auth::AuthLayer, config::Tls, platform::Platform};
+use crate::{auth::AuthLayer, platform::Platform};
 
 /// Most calls: nothing in them is large.
 const MESSAGE_MAX_BYTES: usize = 256 * 1024;
@@ -61,20 +62,15 @@ const RPC_TIMEOUT: Duration = Duration::from_secs(60);
 /// Everything that is served.
 pub async fn router(
     platform: &Platform,
-    tls: &Tls,
     draining: &CancellationToken,
-) -> anyhow::Result<Router<Stack<AuthLayer, NoLayer>>> {
-    let mut server = Server::builder()
+) -> anyhow::Result<Router<Stack<AuthLayer, Identity>>> {
+    let server = Server::builder()
         .http2_keepalive_interval(Some(KEEPALIVE))
         .http2_keepalive_timeout(Some(KEEPALIVE))
         .max_concurrent_streams(Some(STREAMS_MAX))
         .http2_max_header_list_size(Some(16 * 1024))
         .tcp_nodelay(true)
         .timeout(RPC_TIMEOUT);
-    if let (Some(certificate), Some(key)) = (&tls.certificate, &tls.key) {
-        let identity = Identity::from_pem(tokio::fs::read(certificate).await?, tokio::fs::read(key).await?);
-        server = server.tls_config(ServerTlsConfig::new().identity(identity))?;
-    }
     Ok(server.layer(AuthLayer(platform.clone())).add_routes(services(platform, draining).await?))
 }
 

@@ -43,7 +43,7 @@ type Answer<T> = Result<Response<T>, Status>;
 pub(super) fn courier<T>(request: &Request<T>) -> Result<CourierId, Problem> {
     match caller(request)? {
         Principal::Courier { courier } => Ok(courier),
-        Principal::Camera { .. } | Principal::Worker | Principal::Administrator => {
+        Principal::Camera { .. } | Principal::Worker | Principal::Administrator { .. } => {
             Err(Problem::Bug("a courier's rpc was called by another principal"))
         }
     }

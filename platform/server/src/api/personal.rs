@@ -1,6 +1,7 @@
 //! Answers that tell of a resident. Names, phones and addresses stand in the resident's row and nowhere else, so such an
 //! answer is remembered with the id alone, and a repeated request is told the resident as on record now.
 
+use gatepost_domain::principal::Principal;
 use gatepost_proto::v1;
 use prost::Message;
 
@@ -47,9 +48,9 @@ impl Platform {
     }
 
     /// The answer to a repeated request. A resident who was deleted since is not found.
-    pub async fn repeat_personal<A: Personal>(&self, mut answer: A) -> Result<A, Problem> {
+    pub async fn repeat_personal<A: Personal>(&self, caller: &Principal, mut answer: A) -> Result<A, Problem> {
         if let Some(remembered) = answer.resident() {
-            let on_record = resident(&self.store.read().await?, &remembered.id).await?;
+            let on_record = resident(&self.store.read().await?, caller, &remembered.id).await?;
             *remembered = wire::resident_to_proto(&on_record);
         }
         Ok(answer)

@@ -9,7 +9,7 @@ use gatepost_proto::v1;
 use gatepost_storage::{Misidentification, MisidentificationReason, StoreError};
 
 use super::{
-    communities::{Communities, found},
+    communities::{Communities, administered},
     convert::{self, recognition as wire},
     residents::{Residents, resident},
 };
@@ -38,7 +38,7 @@ impl Communities {
             ControlFlow::Continue(mutation) => mutation,
         };
         let Mutation { tx, .. } = &mutation;
-        tx.lock_community(&found(tx, &community).await?.id).await?;
+        tx.lock_community(&administered(tx, caller, &community).await?.id).await?;
         if let (Some(calibration), Some(enrolled)) = (&wanted.calibration, tx.enrolled_model().await?)
             && calibration.model != enrolled
         {
@@ -56,10 +56,11 @@ impl Communities {
 
     pub(super) async fn recognition(
         &self,
+        caller: &Principal,
         request: &v1::GetRecognitionPolicyRequest,
     ) -> Result<v1::GetRecognitionPolicyResponse, Problem> {
         let tx = self.0.store.read().await?;
-        let community = found(&tx, &convert::id(&request.community_id, "community_id")?).await?.id;
+        let community = administered(&tx, caller, &convert::id(&request.community_id, "community_id")?).await?.id;
         let policy = RecognitionPolicy::read(tx.recognition_policy(&community).await?.as_deref())?;
         let templates = tx.searchable_faces(&community, self.0.now()).await?.len();
         let model = tx.enrolled_model().await?.map(ModelId::new);
@@ -89,7 +90,7 @@ impl Residents {
             ControlFlow::Continue(mutation) => mutation,
         };
         let Mutation { tx, now, .. } = &mutation;
-        let whose = resident(tx, &request.resident_id).await?;
+        let whose = resident(tx, caller, &request.resident_id).await?;
         let notices = tx.notices_of(whose.id, LISTED_MAX).await?;
         // Instants are kept in milliseconds, and so are those that a list tells.
         let same = |at: Timestamp| at.as_millisecond() == reminded_at.as_millisecond();
@@ -140,7 +141,7 @@ impl Residents {
             ControlFlow::Break(answer) => return Ok(answer),
             ControlFlow::Continue(mutation) => mutation,
         };
-        let whose = resident(&mutation.tx, &request.resident_id).await?;
+        let whose = resident(&mutation.tx, caller, &request.resident_id).await?;
         let settled = mutation.tx.settle_misidentification(whose.id, seen_at, mutation.now).await;
         settled.map_err(|error| match error {
             StoreError::NotFound => Problem::NotFound(Missing::Misidentification),
@@ -151,10 +152,11 @@ impl Residents {
 
     pub(super) async fn misidentifications(
         &self,
+        caller: &Principal,
         request: &v1::ListMisidentificationsRequest,
     ) -> Result<v1::ListMisidentificationsResponse, Problem> {
         let tx = self.0.store.read().await?;
-        let community = found(&tx, &convert::id(&request.community_id, "community_id")?).await?;
+        let community = administered(&tx, caller, &convert::id(&request.community_id, "community_id")?).await?;
         let mistaken = tx.misidentifications(&community.id, LISTED_MAX).await?;
         Ok(v1::ListMisidentificationsResponse {
             misidentifications: mistaken.iter().map(wire::misidentification_to_proto).collect(),

@@ -15,7 +15,7 @@ use gatepost_proto::v1;
 use gatepost_storage::{StoreError, Tx};
 
 use super::{
-    communities::found,
+    communities::{administered, found},
     convert::{self, parcels, residents as wire},
     page,
     parcels::mark,
@@ -42,10 +42,10 @@ impl Residents {
         let id = ResidentId(self.0.new_id());
         let resident = wire::resident(id, convert::present(request.resident.clone(), "resident")?)?;
         let mutation = match self.0.begin(caller, "CreateResident", &request.request_id, request).await? {
-            ControlFlow::Break(answer) => return self.0.repeat_personal(answer).await,
+            ControlFlow::Break(answer) => return self.0.repeat_personal(caller, answer).await,
             ControlFlow::Continue(mutation) => mutation,
         };
-        check_home(&mutation.tx, &resident).await?;
+        check_home(&mutation.tx, caller, &resident).await?;
         mutation.tx.insert_resident(&resident).await.map_err(taken)?;
         let answer = v1::CreateResidentResponse { resident: Some(wire::resident_to_proto(&resident)) };
         self.0.commit_personal(mutation, answer).await
@@ -58,10 +58,10 @@ impl Residents {
     ) -> Result<v1::UpdateResidentResponse, Problem> {
         let wanted = convert::present(request.resident.clone(), "resident")?;
         let mutation = match self.0.begin(caller, "UpdateResident", &request.request_id, request).await? {
-            ControlFlow::Break(answer) => return self.0.repeat_personal(answer).await,
+            ControlFlow::Break(answer) => return self.0.repeat_personal(caller, answer).await,
             ControlFlow::Continue(mutation) => mutation,
         };
-        let present = resident(&mutation.tx, &wanted.id).await?;
+        let present = resident(&mutation.tx, caller, &wanted.id).await?;
         let mut merged = wire::resident_to_proto(&present);
         for path in &convert::present(request.update_mask.as_ref(), "update_mask")?.paths {
             let (to, from) = match path.as_str() {
@@ -80,15 +80,15 @@ impl Residents {
             to.clone_from(from);
         }
         let changed = wire::resident(present.id, merged)?;
-        check_home(&mutation.tx, &changed).await?;
+        check_home(&mutation.tx, caller, &changed).await?;
         mutation.tx.update_resident(&changed).await.map_err(taken)?;
-        let changed = resident(&mutation.tx, &wanted.id).await?;
+        let changed = resident(&mutation.tx, caller, &wanted.id).await?;
         let answer = v1::UpdateResidentResponse { resident: Some(wire::resident_to_proto(&changed)) };
         self.0.commit_personal(mutation, answer).await
     }
 
-    pub(super) async fn get(&self, id: &str) -> Result<v1::Resident, Problem> {
-        Ok(wire::resident_to_proto(&resident(&self.0.store.read().await?, id).await?))
+    pub(super) async fn get(&self, caller: &Principal, id: &str) -> Result<v1::Resident, Problem> {
+        Ok(wire::resident_to_proto(&resident(&self.0.store.read().await?, caller, id).await?))
     }
 
     pub(super) async fn list(
@@ -101,7 +101,7 @@ impl Residents {
         let after = page::position(&request.page_token, caller, &list)?;
         let after = after.map(|id| id.parse().map_err(|_| Problem::PageToken)).transpose()?;
         let tx = self.0.store.read().await?;
-        let community = found(&tx, &convert::id(&request.community_id, "community_id")?).await?;
+        let community = administered(&tx, caller, &convert::id(&request.community_id, "community_id")?).await?;
         let residents = tx.residents(&community.id, after, size).await?;
         let full = residents.len() as u64 == size;
         let last = residents.last().filter(|_| full);
@@ -120,7 +120,7 @@ impl Residents {
             ControlFlow::Break(answer) => return Ok(answer),
             ControlFlow::Continue(mutation) => mutation,
         };
-        let resident = resident(&mutation.tx, &request.resident_id).await?;
+        let resident = resident(&mutation.tx, caller, &request.resident_id).await?;
         mutation.tx.delete_resident(resident.id, mutation.now).await?;
         self.0.commit(mutation, v1::DeleteResidentResponse {}, &[]).await
     }
@@ -133,12 +133,12 @@ impl Residents {
         let purpose = wire::purpose(request.purpose)?;
         let notice = wire::notice(request)?;
         let mutation = match self.0.begin(caller, "GrantConsent", &request.request_id, request).await? {
-            ControlFlow::Break(answer) => return self.0.repeat_personal(answer).await,
+            ControlFlow::Break(answer) => return self.0.repeat_personal(caller, answer).await,
             ControlFlow::Continue(mutation) => mutation,
         };
-        let before = resident(&mutation.tx, &request.resident_id).await?;
+        let before = resident(&mutation.tx, caller, &request.resident_id).await?;
         mutation.tx.grant_consent(before.id, purpose, notice.clone(), mutation.now).await?;
-        let after = resident(&mutation.tx, &request.resident_id).await?;
+        let after = resident(&mutation.tx, caller, &request.resident_id).await?;
         let answer = v1::GrantConsentResponse { resident: Some(wire::resident_to_proto(&after)) };
         self.0.commit_personal(mutation, answer).await
     }
@@ -150,15 +150,15 @@ impl Residents {
     ) -> Result<v1::WithdrawConsentResponse, Problem> {
         let purpose = wire::purpose(request.purpose)?;
         let mutation = match self.0.begin(caller, "WithdrawConsent", &request.request_id, request).await? {
-            ControlFlow::Break(answer) => return self.0.repeat_personal(answer).await,
+            ControlFlow::Break(answer) => return self.0.repeat_personal(caller, answer).await,
             ControlFlow::Continue(mutation) => mutation,
         };
-        let before = resident(&mutation.tx, &request.resident_id).await?;
+        let before = resident(&mutation.tx, caller, &request.resident_id).await?;
         mutation.tx.withdraw_consent(before.id, purpose, request.by_guardian, mutation.now).await?;
         if purpose == Purpose::GateRecognition {
             mutation.tx.delete_templates(before.id).await?;
         }
-        let after = resident(&mutation.tx, &request.resident_id).await?;
+        let after = resident(&mutation.tx, caller, &request.resident_id).await?;
         let answer = v1::WithdrawConsentResponse { resident: Some(wire::resident_to_proto(&after)) };
         self.0.commit_personal(mutation, answer).await
     }
@@ -175,7 +175,7 @@ impl Residents {
             ControlFlow::Break(answer) => return Ok(answer),
             ControlFlow::Continue(mutation) => mutation,
         };
-        let resident = resident(&mutation.tx, &request.resident_id).await?;
+        let resident = resident(&mutation.tx, caller, &request.resident_id).await?;
         let mut added = 0;
         for (n, at) in request.pickup_times.iter().enumerate() {
             let at = convert::instant(*at, &format!("pickup_times[{n}]"))?;
@@ -187,9 +187,9 @@ impl Residents {
         self.0.commit(mutation, v1::ImportPickupsResponse { added }, &[]).await
     }
 
-    pub(super) async fn usual(&self, id: &str) -> Result<v1::GetUsualPickupResponse, Problem> {
+    pub(super) async fn usual(&self, caller: &Principal, id: &str) -> Result<v1::GetUsualPickupResponse, Problem> {
         let tx = self.0.store.read().await?;
-        let resident = resident(&tx, id).await?;
+        let resident = resident(&tx, caller, id).await?;
         let community = found(&tx, &resident.community).await?;
         let policy = self.0.policy(&tx, &community.id, None).await?;
         let pickups = tx.pickups(resident.id, PICKUPS_MAX as u64).await?;
@@ -209,7 +209,7 @@ impl Residents {
         let list = format!("unresolved:{}", request.community_id);
         let after = page::position(&request.page_token, caller, &list)?.map(|at| mark(&at)).transpose()?;
         let tx = self.0.store.read().await?;
-        let community = found(&tx, &convert::id(&request.community_id, "community_id")?).await?;
+        let community = administered(&tx, caller, &convert::id(&request.community_id, "community_id")?).await?;
         let parcels = tx.unresolved_parcels(&community.id, after, size).await?;
         let full = parcels.len() as u64 == size;
         let last = parcels.last().map(|p| format!("{} {}", p.facts().announced_at.as_millisecond(), p.id()));
@@ -240,8 +240,9 @@ impl Residents {
         let Mutation { tx, now, .. } = &mutation;
         let missing = || Problem::NotFound(Missing::Parcel);
         let id: ParcelId = request.parcel_id.parse().map_err(|_| missing())?;
-        let parcel = tx.parcel(id).await?.ok_or_else(missing)?;
-        let resident = resident(tx, &request.resident_id).await?;
+        let parcel = tx.parcel(id).await?.filter(|parcel| caller.administers(&parcel.facts().community));
+        let parcel = parcel.ok_or_else(missing)?;
+        let resident = resident(tx, caller, &request.resident_id).await?;
         if resident.community != parcel.facts().community {
             return Err(Problem::NotFound(Missing::Resident));
         }
@@ -264,22 +265,23 @@ impl Residents {
         self.0.commit(mutation, answer, &[parcel]).await
     }
 
-    pub(super) async fn reminders(&self, id: &str) -> Result<v1::ListRemindersResponse, Problem> {
+    pub(super) async fn reminders(&self, caller: &Principal, id: &str) -> Result<v1::ListRemindersResponse, Problem> {
         let tx = self.0.store.read().await?;
-        let resident = resident(&tx, id).await?;
+        let resident = resident(&tx, caller, id).await?;
         let notices = tx.notices_of(resident.id, 200).await?;
         Ok(v1::ListRemindersResponse { reminders: notices.iter().map(wire::reminder_to_proto).collect() })
     }
 }
 
-/// A resident that must be there.
-pub(super) async fn resident(tx: &Tx, id: &str) -> Result<Resident, Problem> {
+/// A resident that must be there, for this administrator.
+pub(super) async fn resident(tx: &Tx, caller: &Principal, id: &str) -> Result<Resident, Problem> {
     let missing = || Problem::NotFound(Missing::Resident);
-    tx.resident(id.parse().map_err(|_| missing())?).await?.ok_or_else(missing)
+    let resident = tx.resident(id.parse().map_err(|_| missing())?).await?;
+    resident.filter(|resident| caller.administers(&resident.community)).ok_or_else(missing)
 }
 
-async fn check_home(tx: &Tx, resident: &Resident) -> Result<(), Problem> {
-    let community = found(tx, &resident.community).await?;
+async fn check_home(tx: &Tx, caller: &Principal, resident: &Resident) -> Result<(), Problem> {
+    let community = administered(tx, caller, &resident.community).await?;
     if community.topology.building_name(&resident.building).is_none() {
         return Err(Problem::invalid("resident.building_id", "a building of the community"));
     }

@@ -28,7 +28,8 @@ impl ResidentService for Residents {
     }
 
     async fn get_resident(&self, request: Request<v1::GetResidentRequest>) -> Answer<v1::GetResidentResponse> {
-        let resident = self.get(&request.get_ref().resident_id).await.map_err(status)?;
+        let caller = caller(&request).map_err(status)?;
+        let resident = self.get(&caller, &request.get_ref().resident_id).await.map_err(status)?;
         Ok(Response::new(v1::GetResidentResponse { resident: Some(resident) }))
     }
 
@@ -69,7 +70,8 @@ impl ResidentService for Residents {
         &self,
         request: Request<v1::GetUsualPickupRequest>,
     ) -> Answer<v1::GetUsualPickupResponse> {
-        self.usual(&request.get_ref().resident_id).await.map(Response::new).map_err(status)
+        let caller = caller(&request).map_err(status)?;
+        self.usual(&caller, &request.get_ref().resident_id).await.map(Response::new).map_err(status)
     }
 
     async fn list_unresolved_parcels(
@@ -106,7 +108,8 @@ impl ResidentService for Residents {
         &self,
         request: Request<v1::ListMisidentificationsRequest>,
     ) -> Answer<v1::ListMisidentificationsResponse> {
-        self.misidentifications(request.get_ref()).await.map(Response::new).map_err(status)
+        let caller = caller(&request).map_err(status)?;
+        self.misidentifications(&caller, request.get_ref()).await.map(Response::new).map_err(status)
     }
 
     async fn hold_stay(&self, request: Request<v1::HoldStayRequest>) -> Answer<v1::HoldStayResponse> {
@@ -118,6 +121,7 @@ impl ResidentService for Residents {
     }
 
     async fn list_reminders(&self, request: Request<v1::ListRemindersRequest>) -> Answer<v1::ListRemindersResponse> {
-        self.reminders(&request.get_ref().resident_id).await.map(Response::new).map_err(status)
+        let caller = caller(&request).map_err(status)?;
+        self.reminders(&caller, &request.get_ref().resident_id).await.map(Response::new).map_err(status)
     }
 }

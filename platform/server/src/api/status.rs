@@ -57,8 +57,17 @@ pub fn status(problem: Problem) -> Status {
         }
         Problem::Draining => told(Code::Unavailable, "DRAINING", text),
         Problem::ModelMismatch { .. } => told(Code::FailedPrecondition, "MODEL_MISMATCH", text),
-        Problem::Unauthenticated(_) => told(Code::Unauthenticated, "UNAUTHENTICATED", text),
+        Problem::Stranger(stranger) => told(Code::Unauthenticated, stranger.reason(), text),
         Problem::Forbidden(_) => told(Code::PermissionDenied, "PERMISSION_DENIED", text),
+        Problem::ScopeMissing { scope, .. } => {
+            let metadata = HashMap::from([("scope".to_owned(), scope.to_string())]);
+            Status::with_error_details(Code::PermissionDenied, text, info("SCOPE_MISSING", metadata))
+        }
+        Problem::RoleMissing(_) => told(Code::PermissionDenied, "ROLE_MISSING", text),
+        Problem::IdentityProviderAway => told(Code::Unavailable, "IDENTITY_PROVIDER_UNAVAILABLE", text),
+        Problem::BeyondOwn => told(Code::PermissionDenied, "SCOPE_MISSING", text),
+        Problem::KeyRevoked => told(Code::FailedPrecondition, "KEY_REVOKED", text),
+        Problem::SecretsFull => told(Code::FailedPrecondition, "SECRETS_FULL", text),
         Problem::Bug(what) => internal(what),
     }
 }

@@ -39,7 +39,8 @@ impl Residents {
         };
         let missing = || Problem::NotFound(Missing::Parcel);
         let id: ParcelId = call.parcel_id.parse().map_err(|_| missing())?;
-        let parcel = mutation.tx.parcel(id).await?.ok_or_else(missing)?;
+        let parcel = mutation.tx.parcel(id).await?;
+        let parcel = parcel.filter(|parcel| call.caller.administers(&parcel.facts().community)).ok_or_else(missing)?;
         let setting = self.0.setting(&mutation.tx, &parcel, mutation.now).await?;
         let step = step(parcel, setting.circumstances())?;
         let parcel = self.0.save(&mutation.tx, step, &setting).await?;

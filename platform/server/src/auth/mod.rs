@@ -1,7 +1,13 @@
 //! The tower layer in front of every service: key to principal, permission, span and metrics for each call.
 
+pub mod grant;
 pub mod keys;
+pub mod known;
+pub mod oidc;
 pub mod permissions;
+mod shown;
+mod stream;
+pub mod uses;
 
 use std::{
     task::{Context, Poll},
@@ -16,6 +22,7 @@ use tonic::{body::Body, metadata::MetadataMap};
 use tower::{Layer, Service};
 use tracing::Instrument as _;
 
+use self::{grant::Grant, shown::Shown, stream::Guarded};
 use crate::{api::status, platform::Platform, problem::Problem};
 
 /// Wraps every call.
@@ -61,13 +68,18 @@ where
             telemetry::span_parent_from(&span, &MetadataMap::from_headers(request.headers().clone()));
             let started = Instant::now();
             let answer = async {
-                match authorise(&platform, &path, request.headers()).await {
-                    Ok(principal) => {
-                        if let Some(principal) = principal {
-                            tracing::Span::current().record("principal", principal.name());
-                            request.extensions_mut().insert(principal);
-                        }
-                        inner.call(request).await
+                let shown = Shown::by(&request);
+                match authorise(&platform, &path, &shown).await {
+                    Ok(None) => inner.call(request).await,
+                    Ok(Some(grant)) => {
+                        tracing::Span::current().record("principal", grant.principal.name());
+                        request.extensions_mut().insert(grant);
+                        let answer = inner.call(request).await?;
+                        Ok(if permissions::is_stream(&path) {
+                            answer.map(|body| Body::new(Guarded::new(body, platform.clone(), shown)))
+                        } else {
+                            answer
+                        })
                     }
                     Err(problem) => Ok(status::status(problem).into_http()),
                 }
@@ -85,22 +97,20 @@ where
 }
 
 /// Who calls, for every rpc but those that anybody may call.
-async fn authorise(platform: &Platform, path: &str, headers: &http::HeaderMap) -> Result<Option<Principal>, Problem> {
-    let Some(allowed) = permissions::callers(path) else {
+async fn authorise(platform: &Platform, path: &str, shown: &Shown) -> Result<Option<Grant>, Problem> {
+    let Some(rule) = permissions::rule_of(path) else {
         return Ok(None);
     };
-    let secret = headers
-        .get(http::header::AUTHORIZATION)
-        .and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "))
-        .ok_or(Problem::Unauthenticated("send your key as the metadata authorization: Bearer KEY"))?;
-    let principal = keys::principal(platform, secret).await?;
-    if !allowed.contains(&permissions::Caller::of(&principal)) {
-        return Err(Problem::Forbidden(path.trim_start_matches('/').to_owned()));
-    }
-    Ok(Some(principal))
+    let grant = shown.believed(platform).await.inspect_err(|problem| {
+        if let Problem::Stranger(stranger) = problem {
+            platform.metrics.strangers.add(1, &[KeyValue::new("reason", stranger.label())]);
+        }
+    })?;
+    rule.check(path, &grant)?;
+    Ok(Some(grant))
 }
 
 /// The caller of a request behind the layer.
 pub fn caller<T>(request: &tonic::Request<T>) -> Result<Principal, Problem> {
-    request.extensions().get::<Principal>().cloned().ok_or(Problem::Bug("a call reached a handler without a principal"))
+    Grant::of(request).map(|grant| grant.principal)
 }

@@ -53,6 +53,16 @@ table!(access_key, "access_key", {
     secret_hash: Vec<u8>,
     created_at: i64,
     revoked_at: Option<i64>,
+    scopes: String,
+    expires_at: Option<i64>,
+    last_used_at: Option<i64>,
+});
+
+table!(former_secret, "former_secret", {
+    #[sea_orm(primary_key, auto_increment = false)]
+    secret_hash: Vec<u8>,
+    access_key: Uuid,
+    valid_until: i64,
 });
 
 table!(rearm, "rearm", {

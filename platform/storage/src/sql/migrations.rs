@@ -10,6 +10,7 @@ impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
         vec![
             Box::new(Step { name: "0001_journey", sql: include_str!("migrations/0001_journey.sql") }),
+            Box::new(Step { name: "0003_identity", sql: include_str!("migrations/0003_identity.sql") }),
             Box::new(Step { name: "0004_webhooks", sql: include_str!("migrations/0004_webhooks.sql") }),
             Box::new(Step { name: "0006_placement", sql: include_str!("migrations/0006_placement.sql") }),
             Box::new(Step { name: "0007_sealed_templates", sql: include_str!("migrations/0007_sealed_templates.sql") }),

@@ -8,6 +8,7 @@ mod entity;
 mod event_row;
 mod events;
 mod failure;
+mod keys;
 mod migrations;
 mod misidentifications;
 mod moves;
