@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use gatepost_tests::{live::Live, processes::Process, world::until};
+use tempfile::TempDir;
 
 /// Runs `gatepost` to its end, well, and returns what it said.
 async fn gatepost(arguments: &[&str], environment: &[(&str, &str)]) -> String {
@@ -50,8 +51,11 @@ async fn nobody_comes_without_a_certificate_when_they_are_required() {
     let live = Live::serve_with(&["--mtls"], &[]).await;
     let (folder, ca) = (text(live.data_dir()), text(&live.data_dir().join("tls/ca.pem")));
     let url = live.url().replace("http://", "https://");
+    // Not the data folder, which has the worker's key of the first start.
+    let issued = TempDir::new().unwrap();
+    let output = text(issued.path());
     let issue = async |subject: &[&str]| {
-        let arguments = ["issue-certificate", "--data-dir", &folder, "--output", &folder];
+        let arguments = ["issue-certificate", "--data-dir", &folder, "--output", &output];
         let said = gatepost(&[&arguments[..], subject].concat(), &[]).await;
         let mut files: Vec<_> = said.lines().map(str::to_owned).collect();
         files.sort();

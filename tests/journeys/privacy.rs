@@ -232,10 +232,15 @@ async fn live_through(
     told
 }
 
+/// Every file below the folder, by its name.
 fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
+        if path.is_dir() {
+            files.extend(self::files(&path));
+            continue;
+        }
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
         files.push((name, std::fs::read(path).unwrap()));
     }

@@ -229,10 +229,16 @@ fn scale(values: &mut [f32], factor: f64) {
     }
 }
 
+/// The cosine of two vectors of length one.
+pub(crate) fn dot(left: &[f32], right: &[f32]) -> f64 {
+    product(left, right).clamp(-1.0, 1.0)
+}
+
 /// Exact but for the last bits of double precision: products of single precision have no error in it. Eight sums side
 /// by side: a single running sum would keep the compiler from using vector instructions, because the order of additions
 /// is part of the result.
-pub(crate) fn dot(left: &[f32], right: &[f32]) -> f64 {
+/// Beyond one too, where rounding took a length there: what is to be compared must not be made equal.
+pub(crate) fn product(left: &[f32], right: &[f32]) -> f64 {
     let (left_lanes, left_rest) = left.as_chunks::<8>();
     let (right_lanes, right_rest) = right.as_chunks::<8>();
     let mut sums = [0.0; 8];
@@ -242,7 +248,7 @@ pub(crate) fn dot(left: &[f32], right: &[f32]) -> f64 {
         }
     }
     let rest: f64 = left_rest.iter().zip(right_rest).map(|(left, right)| f64::from(*left) * f64::from(*right)).sum();
-    (sums.iter().sum::<f64>() + rest).clamp(-1.0, 1.0)
+    sums.iter().sum::<f64>() + rest
 }
 
 #[cfg(test)]

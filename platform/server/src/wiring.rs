@@ -45,6 +45,8 @@ pub async fn vault(config: &Config, data_dir: &Path, store: &Store) -> anyhow::R
 
 /// Puts the parts together.
 pub async fn platform(config: Config, data_dir: &Path, clock: SharedClock) -> anyhow::Result<Platform> {
+    // What settings cannot mean is told before anything is begun.
+    let oidc = Oidc::new(&config.oidc, clock.clone()).context("check [oidc]")?;
     let store = store(&config, data_dir).await?;
     let timers: Arc<dyn Timers> = match config.timers.kind {
         TimersKind::Embedded => Arc::new(EmbeddedTimers::new()),
@@ -63,7 +65,6 @@ pub async fn platform(config: Config, data_dir: &Path, clock: SharedClock) -> an
     };
     let vault = vault(&config, data_dir, &store).await?;
     let frame_age_max = SignedDuration::try_from(config.vision.frame_age_max)?;
-    let oidc = Oidc::new(&config.oidc, clock.clone()).context("check [oidc]")?;
     Ok(Platform::new(Parts {
         oidc,
         store,

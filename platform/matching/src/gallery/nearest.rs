@@ -41,7 +41,7 @@ impl Nearest {
     }
 
     pub(super) fn ranking(&self) -> Ranking {
-        let single = |(resident, similarity): (ResidentId, f64)| (resident, similarity as f32);
+        let single = |(resident, similarity): (ResidentId, f64)| (resident, similarity.clamp(-1.0, 1.0) as f32);
         Ranking { best: self.best.map(single), second: self.second.map(single) }
     }
 }

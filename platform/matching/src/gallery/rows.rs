@@ -7,7 +7,7 @@
 
 use zeroize::{Zeroize as _, Zeroizing};
 
-use crate::embedding::dot;
+use crate::embedding::product;
 
 /// Vectors whose upper halves lie together: word 0 of each of them, then word 1 of each, and so on.
 pub(super) const BLOCK: usize = 32;
@@ -134,7 +134,7 @@ impl Rows {
                 *number = whole(*upper as u16, *lower);
             }
         }
-        dot(scratch, query)
+        product(scratch, query)
     }
 
     /// By how much a sum over upper halves may differ from the exact cosine, for vectors of length one.
