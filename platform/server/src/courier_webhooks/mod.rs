@@ -23,7 +23,7 @@ use crate::{platform::Platform, problem::Problem};
 
 /// Endpoints called at once by one replica.
 const TURNS_MAX: usize = 128;
-/// A turn takes less: see [`turn::TIME_MAX`] and [`gateway::TIMEOUT`].
+/// A turn takes less: see `turn::TIME_MAX` and [`gateway::TIMEOUT`].
 const LEASE: SignedDuration = SignedDuration::from_secs(60);
 /// What became due, and another replica's events, are found by looking this often.
 const LOOK_EVERY: SignedDuration = SignedDuration::from_secs(1);
