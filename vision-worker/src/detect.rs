@@ -1,11 +1,11 @@
 //! Finding faces: the detector's passes over a picture, its cells decoded into faces, and one face kept where several
 //! cells found the same.
 
-use candle_core::{Device, Result, Tensor};
+use candle_core::{Device, Result};
 
 use crate::geometry::{Point, Rectangle};
 use crate::image::Picture;
-use crate::model::yunet::{CHANNELS, STRIDES, Yunet};
+use crate::model::yunet::{CHANNELS, Cells, STRIDES, Yunet};
 
 /// A cell below this score is no face.
 const SCORE_MIN: f32 = 0.6;
@@ -25,9 +25,6 @@ const LONG_SIDE_MAX: usize = 1280;
 const FIRST_PASS_MAX: f32 = 300.0;
 const CLOSE_UP_MIN: f32 = 200.0;
 const CLOSE_UP_SHRINK: usize = 4;
-
-/// The detector wants sides that are multiples of its coarsest stride.
-const SIDE_MULTIPLE: usize = 32;
 
 /// A face that was found.
 #[derive(Debug, Clone, PartialEq)]
@@ -64,12 +61,9 @@ pub fn detect(network: &Yunet, picture: &Picture, device: &Device) -> Result<Vec
 
 /// One pass of the network, at the picture's own size: every cell above the threshold, in no order.
 fn pass(network: &Yunet, picture: &Picture, device: &Device) -> Result<Vec<Detection>> {
-    let levels = network.forward(&input(picture, device)?)?;
     let mut found = Vec::new();
-    for (cells, stride) in levels.iter().zip(STRIDES) {
-        let (_, _, rows, columns) = cells.dims4()?;
-        let values = cells.flatten_all()?.to_vec1::<f32>()?;
-        decode(&values, rows, columns, stride, &mut found);
+    for (cells, stride) in network.cells(picture, device)?.iter().zip(STRIDES) {
+        decode(cells, stride, &mut found);
     }
     // The border that fills up the sides can hold no face.
     let inside = |face: &Detection| face.bounds.x < picture.width as f32 && face.bounds.y < picture.height as f32;
@@ -77,22 +71,19 @@ fn pass(network: &Yunet, picture: &Picture, device: &Device) -> Result<Vec<Detec
     Ok(found)
 }
 
-/// A face out of each cell above the threshold. `values` holds a map of `rows * columns` for each channel.
-fn decode(values: &[f32], rows: usize, columns: usize, stride: usize, found: &mut Vec<Detection>) {
-    let area = rows * columns;
-    debug_assert_eq!(values.len(), CHANNELS * area);
+/// A face out of each cell above the threshold.
+fn decode(cells: &Cells, stride: usize, found: &mut Vec<Detection>) {
     let step = stride as f32;
-    for cell in 0..area {
-        let value = |channel: usize| values[channel * area + cell];
-        let score = (sigmoid(value(0)) * sigmoid(value(1))).sqrt();
+    for (cell, values) in cells.values.as_chunks::<CHANNELS>().0.iter().enumerate() {
+        let score = (sigmoid(values[0]) * sigmoid(values[1])).sqrt();
         if score.is_nan() || score < SCORE_MIN {
             continue;
         }
-        let (row, column) = ((cell / columns) as f32, (cell % columns) as f32);
+        let (row, column) = ((cell / cells.columns) as f32, (cell % cells.columns) as f32);
         let point =
-            |channel: usize| Point { x: (column + value(channel)) * step, y: (row + value(channel + 1)) * step };
+            |channel: usize| Point { x: (column + values[channel]) * step, y: (row + values[channel + 1]) * step };
         let centre = point(2);
-        let (width, height) = (value(4).exp() * step, value(5).exp() * step);
+        let (width, height) = (values[4].exp() * step, values[5].exp() * step);
         let bounds = Rectangle { x: centre.x - width / 2.0, y: centre.y - height / 2.0, width, height };
         found.push(Detection { bounds, landmarks: std::array::from_fn(|index| point(6 + 2 * index)), score });
     }
@@ -111,23 +102,6 @@ fn distinct(mut found: Vec<Detection>) -> Vec<Detection> {
         }
     }
     kept
-}
-
-/// The network's input: blue, green and red planes, filled up with zeros at the right and below.
-fn input(picture: &Picture, device: &Device) -> Result<Tensor> {
-    let width = picture.width.next_multiple_of(SIDE_MULTIPLE);
-    let height = picture.height.next_multiple_of(SIDE_MULTIPLE);
-    let mut planes = vec![0.0_f32; 3 * width * height];
-    let (blue, rest) = planes.split_at_mut(width * height);
-    let (green, red) = rest.split_at_mut(width * height);
-    for (y, row) in picture.rgb.chunks_exact(picture.width * 3).enumerate() {
-        let start = y * width;
-        let targets = blue[start..].iter_mut().zip(&mut green[start..]).zip(&mut red[start..]);
-        for (pixel, ((blue, green), red)) in row.chunks_exact(3).zip(targets) {
-            (*red, *green, *blue) = (f32::from(pixel[0]), f32::from(pixel[1]), f32::from(pixel[2]));
-        }
-    }
-    Tensor::from_vec(planes, (1, 3, height, width), device)
 }
 
 fn between(from: &Picture, to: &Picture) -> (f32, f32) {
@@ -174,14 +148,14 @@ mod tests {
     #[test]
     fn a_cell_becomes_a_face() {
         let mut values = vec![0.0; CHANNELS * 4];
-        let mut set = |channel: usize, value: f32| values[channel * 4 + 3] = value;
+        let mut set = |channel: usize, value: f32| values[3 * CHANNELS + channel] = value;
         set(0, 20.0);
         set(1, 20.0);
         set(2, 0.5);
         set(4, 2.0_f32.ln());
         set(6, 0.25);
         let mut found = Vec::new();
-        decode(&values, 2, 2, 8, &mut found);
+        decode(&Cells { columns: 2, values }, 8, &mut found);
         assert_eq!(found.len(), 1);
         let bounds = found[0].bounds;
         assert!((bounds.x - 4.0).abs() < 1e-4 && (bounds.y - 4.0).abs() < 1e-4, "{bounds:?}");

@@ -14,6 +14,9 @@ pub const PIXELS_MAX: usize = 20_000_000;
 /// JPEG's own limit for a side.
 const SIDE_MAX: usize = 65_535;
 
+/// A progressive file goes over its pixels once a scan. Encoders write about ten; a file of hundreds only costs time.
+const SCANS_MAX: usize = 32;
+
 /// A picture: red, green and blue bytes, row by row.
 #[derive(Clone, PartialEq)]
 pub struct Picture {
@@ -41,6 +44,7 @@ impl Picture {
             .set_max_width(SIDE_MAX)
             .set_max_height(SIDE_MAX)
             .set_strict_mode(true)
+            .jpeg_set_max_scans(SCANS_MAX)
             .jpeg_set_out_colorspace(ColorSpace::RGB);
         let mut decoder = JpegDecoder::new_with_options(ZCursor::new(jpeg), options);
         decoder.decode_headers().map_err(|_| FrameError::NotAJpeg)?;
@@ -62,28 +66,26 @@ impl Picture {
     /// The picture at a smaller size, each pixel the mean of the area that it covers.
     pub fn shrink(&self, width: usize, height: usize) -> Self {
         let columns = Span::over(self.width, width);
-        let mut narrow = vec![0.0_f32; width * self.height * 3];
-        for (source, target) in self.rgb.chunks_exact(self.width * 3).zip(narrow.chunks_exact_mut(width * 3)) {
-            for (span, pixel) in columns.iter().zip(target.chunks_exact_mut(3)) {
-                for (offset, weight) in span.weights.iter().enumerate() {
-                    let source = &source[(span.start + offset) * 3..][..3];
-                    for (value, &byte) in pixel.iter_mut().zip(source) {
-                        *value += weight * f32::from(byte);
+        let mut rgb = Vec::with_capacity(width * height * 3);
+        // Rows first: whole rows add up fast, and few are left for the columns.
+        let mut low = vec![0.0_f32; self.width * 3];
+        let arch = pulp::Arch::new();
+        for span in Span::over(self.height, height) {
+            low.fill(0.0);
+            for (offset, &weight) in span.weights.iter().enumerate() {
+                let row = &self.rgb[(span.start + offset) * self.width * 3..][..self.width * 3];
+                arch.dispatch(|| low.iter_mut().zip(row).for_each(|(sum, &byte)| *sum += weight * f32::from(byte)));
+            }
+            for span in &columns {
+                let mut pixel = [0.5_f32; 3];
+                let source = low[span.start * 3..].as_chunks::<3>().0;
+                for (weight, source) in span.weights.iter().zip(source) {
+                    for (sum, value) in pixel.iter_mut().zip(source) {
+                        *sum += weight * value;
                     }
                 }
+                rgb.extend(pixel.map(|value| value as u8));
             }
-        }
-        let mut rgb = Vec::with_capacity(width * height * 3);
-        let mut row = vec![0.0_f32; width * 3];
-        for span in Span::over(self.height, height) {
-            row.fill(0.0);
-            for (offset, weight) in span.weights.iter().enumerate() {
-                let source = &narrow[(span.start + offset) * width * 3..][..width * 3];
-                for (value, &source) in row.iter_mut().zip(source) {
-                    *value += weight * source;
-                }
-            }
-            rgb.extend(row.iter().map(|value| (value + 0.5) as u8));
         }
         Self { width, height, rgb }
     }

@@ -5,6 +5,7 @@ pub mod align;
 pub mod annotate;
 pub mod backoff;
 pub mod batcher;
+pub mod bench;
 pub mod cli;
 pub mod config;
 pub mod detect;

@@ -7,12 +7,17 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::ModelError;
+use super::embedder::Architecture;
+use super::yunet::Form;
 
 /// The name of the card in its folder.
 pub const FILE: &str = "model.toml";
 
-/// What stands before the `@` of a model id.
-const FAMILY: &str = "yunet-2023mar+sface-2021dec";
+/// What the published networks are called in a model id, by the name of their architecture; others by that name.
+const PUBLISHED: [(&str, &str); 2] = [("yunet-s", "yunet-2023mar"), ("sface", "sface-2021dec")];
+
+/// What licences say that forbid commercial use, in small letters without spaces and hyphens.
+const NON_COMMERCIAL: [&str; 5] = ["noncommercial", "bync", "researchonly", "researchpurposes", "academic"];
 
 /// What a model folder says about itself.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -66,6 +71,9 @@ pub struct Origin {
     pub sha256: String,
     /// The licence its publisher gives it.
     pub licence: String,
+    /// Whether whoever runs it accepts a licence that forbids commercial use.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub non_commercial_accepted: bool,
     /// Who published it, under which name.
     pub source: String,
     /// SHA-256 of the published file that it was converted from.
@@ -82,25 +90,66 @@ impl Card {
         })?;
         let card: Self = toml::from_str(&text)
             .map_err(|error| ModelError::Card { path: path.clone(), reason: error.to_string() })?;
-        if card.id != id(&card.detector.weights.sha256, &card.embedder.weights.sha256) {
-            let reason = "the id does not belong to these weights".to_owned();
-            return Err(ModelError::Card { path, reason });
-        }
+        card.check().map_err(|reason| ModelError::Card { path, reason })?;
         Ok(card)
+    }
+
+    /// What is wrong with it, if anything.
+    pub fn check(&self) -> Result<(), String> {
+        let Self { detector, embedder, .. } = self;
+        let architecture = self.embedder()?;
+        self.detector()?;
+        if embedder.dimension != architecture.dimension() {
+            return Err(format!("{} dimensions, {architecture} has {}", embedder.dimension, architecture.dimension()));
+        }
+        let names = [detector.architecture.as_str(), &embedder.architecture];
+        if self.id != id(names, [&detector.weights.sha256, &embedder.weights.sha256]) {
+            return Err("the id does not belong to these weights".to_owned());
+        }
+        for origin in [&detector.weights, &embedder.weights] {
+            if origin.forbids_commercial_use() && !origin.non_commercial_accepted {
+                return Err(format!(
+                    "{} may not be used commercially ({}); where that is kept to, say non_commercial_accepted = true",
+                    origin.file, origin.licence
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Which form the detector has.
+    pub fn detector(&self) -> Result<Form, String> {
+        let name = &self.detector.architecture;
+        Form::named(name).ok_or_else(|| format!("there is no detector {name}; there are yunet-s and yunet-n"))
+    }
+
+    /// Which network the embedder is.
+    pub fn embedder(&self) -> Result<Architecture, String> {
+        let name = &self.embedder.architecture;
+        let known = "sface, iresnet18, iresnet34, iresnet50 and iresnet100";
+        Architecture::named(name).ok_or_else(|| format!("there is no embedder {name}; there are {known}"))
     }
 }
 
 impl Origin {
+    fn forbids_commercial_use(&self) -> bool {
+        let plain: String = self.licence.to_lowercase().chars().filter(|letter| letter.is_alphanumeric()).collect();
+        NON_COMMERCIAL.iter().any(|word| plain.contains(word))
+    }
+
     /// Reads the file and checks its digest.
     pub fn read(&self, folder: &Path) -> Result<Vec<u8>, ModelError> {
         read_checked(&folder.join(&self.file), &self.sha256)
     }
 }
 
-/// The id of a model: the family, and twelve digits of the SHA-256 over the digests of both weight files.
-pub fn id(detector_sha256: &str, embedder_sha256: &str) -> String {
-    let digest = sha256(format!("{detector_sha256}{embedder_sha256}").as_bytes());
-    format!("{FAMILY}@{}", &digest[..12])
+/// The id of a model: the names of both networks, and twelve digits of the SHA-256 over the digests of their weights.
+pub fn id(architectures: [&str; 2], sha256s: [&str; 2]) -> String {
+    let [detector, embedder] = architectures.map(|name| {
+        PUBLISHED.iter().find(|(architecture, _)| *architecture == name).map_or(name, |(_, published)| published)
+    });
+    let digest = sha256(sha256s.concat().as_bytes());
+    format!("{detector}+{embedder}@{}", &digest[..12])
 }
 
 /// Reads a whole file and refuses it if its SHA-256 is not the expected one.

@@ -6,7 +6,6 @@ use candle_core::{Device, Result, Tensor};
 use super::kernels::Epilogue;
 use super::kernels::conv3x3::Conv3x3;
 use super::kernels::pointwise::Pointwise;
-use super::kernels::pool::{AddDoubled, Halve};
 use super::weights::Weights;
 
 /// How the convolutions run.
@@ -22,27 +21,6 @@ impl Backend {
     /// The faster of those that run on `device`.
     pub fn for_device(device: &Device) -> Self {
         if device.is_cpu() { Self::Kernels } else { Self::Stock }
-    }
-}
-
-impl Backend {
-    /// Each number of the result the largest of a square of four.
-    pub fn halve(self, map: &Tensor) -> Result<Tensor> {
-        match self {
-            Self::Kernels => map.apply_op1_no_bwd(&Halve),
-            Self::Stock => map.max_pool2d(2),
-        }
-    }
-
-    /// The sum of a map and of one of half its size, enlarged.
-    pub fn add_doubled(self, map: &Tensor, coarser: &Tensor) -> Result<Tensor> {
-        match self {
-            Self::Kernels => map.apply_op2_no_bwd(coarser, &AddDoubled),
-            Self::Stock => {
-                let (_, _, h, w) = map.dims4()?;
-                map + coarser.upsample_nearest2d(h, w)?
-            }
-        }
     }
 }
 
@@ -86,11 +64,11 @@ enum Run {
 impl Convolution {
     /// Reads `name.weight`, `name.bias` and, for PReLU, `name.slope`.
     pub fn load(weights: &Weights, name: &str, kind: Kind, activation: Activation) -> Result<Self> {
-        Self::join(weights, &[name], kind, activation)
+        Self::join(weights, &[name.to_owned()], kind, activation)
     }
 
     /// Several convolutions of the same input as one, their outputs one after the other: many small ones cost more.
-    pub fn join(weights: &Weights, names: &[&str], kind: Kind, activation: Activation) -> Result<Self> {
+    pub fn join(weights: &Weights, names: &[String], kind: Kind, activation: Activation) -> Result<Self> {
         let joined = |part: &str| -> Result<Tensor> {
             let parts: Result<Vec<_>> = names.iter().map(|name| weights.get(&format!("{name}.{part}"))).collect();
             Tensor::cat(&parts?, 0)

@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use candle_core::Device;
 
 pub mod card;
+pub mod embedder;
 pub mod import;
+pub mod iresnet;
 pub mod kernels;
 pub mod layers;
 pub mod onnx;
@@ -15,8 +17,8 @@ pub mod weights;
 pub mod yunet;
 
 use card::Card;
+use embedder::Embedder;
 use layers::Backend;
-use sface::Sface;
 use weights::Weights;
 use yunet::Yunet;
 
@@ -81,7 +83,7 @@ pub struct Model {
     /// Finds faces.
     pub detector: Yunet,
     /// Tells them apart.
-    pub embedder: Sface,
+    pub embedder: Embedder,
     /// Where they run.
     pub device: Device,
 }
@@ -96,16 +98,13 @@ impl Model {
     pub fn load_with(folder: &Path, device: &Device, backend: Backend) -> Result<Self, ModelError> {
         keep_large_buffers();
         let card = Card::read(folder)?;
-        if card.embedder.dimension != sface::DIMENSION {
-            let reason = format!("{} dimensions, expected {}", card.embedder.dimension, sface::DIMENSION);
-            return Err(ModelError::Card { path: folder.join(card::FILE), reason });
-        }
+        let wrong = |reason| ModelError::Card { path: folder.join(card::FILE), reason };
         let weights = |origin: &card::Origin| -> Result<Weights, ModelError> {
             Ok(Weights::from_bytes(&origin.read(folder)?, device, backend)?)
         };
         Ok(Self {
-            detector: Yunet::load(&weights(&card.detector.weights)?)?,
-            embedder: Sface::load(&weights(&card.embedder.weights)?)?,
+            detector: Yunet::load(&weights(&card.detector.weights)?, card.detector().map_err(wrong)?)?,
+            embedder: Embedder::load(&weights(&card.embedder.weights)?, card.embedder().map_err(wrong)?)?,
             device: device.clone(),
             card,
         })
@@ -125,4 +124,18 @@ pub fn verify(folder: &Path) -> Result<Card, ModelError> {
     card.detector.weights.read(folder)?;
     card.embedder.weights.read(folder)?;
     Ok(card)
+}
+
+/// The model folders in a folder, by name.
+pub fn list(folder: &Path) -> Result<Vec<PathBuf>, ModelError> {
+    let problem = |source| ModelError::Io { path: folder.to_owned(), source };
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(problem)? {
+        let path = entry.map_err(problem)?.path();
+        if path.join(card::FILE).is_file() {
+            found.push(path);
+        }
+    }
+    found.sort();
+    Ok(found)
 }

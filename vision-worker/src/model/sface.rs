@@ -26,6 +26,8 @@ pub struct Sface {
     /// `[inputs, DIMENSION]`.
     linear: Tensor,
     bias: Tensor,
+    multiply_adds: usize,
+    bytes: usize,
 }
 
 impl Sface {
@@ -39,12 +41,33 @@ impl Sface {
                 Convolution::load(weights, &pointwise, Kind::Pointwise, Activation::Prelu)?,
             ])
         };
+        let linear = weights.get("linear.weight")?;
+        let (mut side, mut multiply_adds, mut numbers) = (SIDE, linear.elem_count(), linear.elem_count());
+        let strides = std::iter::once(1).chain(STRIDES.into_iter().flat_map(|stride| [stride, 1]));
+        for (name, stride) in convolutions_in_graph_order().into_iter().zip(strides) {
+            side = side.div_ceil(stride);
+            let count = weights.get(&format!("{name}.weight"))?.elem_count();
+            multiply_adds += count * side * side;
+            numbers += count;
+        }
         Ok(Self {
+            multiply_adds,
+            bytes: numbers * size_of::<f32>(),
             stem: Convolution::load(weights, "stem", Kind::Dense { stride: 1 }, Activation::Prelu)?,
             pairs: STRIDES.iter().enumerate().map(pair).collect::<Result<_>>()?,
-            linear: weights.get("linear.weight")?.t()?,
+            linear: linear.t()?,
             bias: weights.get("linear.bias")?,
         })
+    }
+
+    /// The multiply-adds that a crop needs.
+    pub fn multiply_adds(&self) -> usize {
+        self.multiply_adds
+    }
+
+    /// The bytes of its weights, all of which every crop or batch of crops must read.
+    pub fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// For aligned crops `[n, 3, SIDE, SIDE]` (red, green, blue, 0 to 255), embeddings `[n, DIMENSION]` of no

@@ -24,6 +24,11 @@ impl Weights {
         self.tensors.get(name).cloned().ok_or_else(|| Error::CannotFindTensor { path: name.to_owned() }.bt())
     }
 
+    /// The numbers of the tensor of that name, row by row.
+    pub fn numbers(&self, name: &str) -> Result<Vec<f32>> {
+        self.get(name)?.flatten_all()?.to_vec1()
+    }
+
     /// How the network is to be run.
     pub fn backend(&self) -> Backend {
         self.backend

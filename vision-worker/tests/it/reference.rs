@@ -38,7 +38,7 @@ fn reference() -> Reference {
 }
 
 /// The crop that `make.py` makes without a picture.
-fn pattern(seed: u8) -> Crop {
+pub fn pattern(seed: u8) -> Crop {
     let mut planes = Vec::with_capacity(3 * SIDE * SIDE);
     for channel in 0..3_u8 {
         for y in 0..SIDE {

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
-use candle_core::Device;
+use candle_core::{Device, Tensor};
 use gatepost_vision::image::Picture;
 use gatepost_vision::model::card::{cache_folder, default_folder};
 use gatepost_vision::{Face, Pipeline};
@@ -76,4 +76,15 @@ pub fn copy_folder(from: &Path, to: &Path) {
         let entry = entry.unwrap();
         std::fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
     }
+}
+
+/// Numbers without a pattern, the same in every run.
+pub fn noise(shape: &[usize], seed: u32) -> Tensor {
+    let mut state = seed.wrapping_mul(2_654_435_761).wrapping_add(1);
+    let next = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 8) as f32 / (1 << 23) as f32 - 1.0
+    };
+    let values: Vec<f32> = std::iter::repeat_with(next).take(shape.iter().product()).collect();
+    Tensor::from_vec(values, shape, &Device::Cpu).unwrap()
 }

@@ -16,7 +16,6 @@ import numpy
 import onnx
 import onnxruntime
 from onnx import numpy_helper
-from PIL import Image
 
 DETECTOR = "face_detection_yunet_2023mar_int8bq.onnx"
 EMBEDDER = "face_recognition_sface_2021dec_int8bq.onnx"
@@ -27,8 +26,8 @@ TEMPLATE = numpy.array(
 SIDE = 112
 
 
-def load(path):
-    """A session of the graph with every DequantizeLinear and the Reshape behind it replaced by plain weights."""
+def plain(path):
+    """The graph with every DequantizeLinear and the Reshape behind it replaced by plain weights, for any batch."""
     model = onnx.load(path)
     graph = model.graph
     stored = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
@@ -55,10 +54,14 @@ def load(path):
     graph.input.extend(inputs)
     for value in [*graph.input, *graph.output]:
         for axis, dimension in enumerate(value.type.tensor_type.shape.dim):
-            if axis > 0 and (axis > 1 or value.name not in ("input", "data")):
+            if axis != 1 or value.name not in ("input", "data"):
                 dimension.Clear()
                 dimension.dim_param = f"{value.name}_{axis}"
-    return onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    return model.SerializeToString()
+
+
+def load(path):
+    return onnxruntime.InferenceSession(plain(path), providers=["CPUExecutionProvider"])
 
 
 def shrink(picture, width, height):
@@ -166,6 +169,8 @@ def numbers(array, digits):
 
 
 def main(models, photographs):
+    from PIL import Image
+
     onnxruntime.set_default_logger_severity(3)
     detector, embedder = load(models / DETECTOR), load(models / EMBEDDER)
     result = {"patterns": [], "photographs": []}

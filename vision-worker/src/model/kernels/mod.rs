@@ -1,16 +1,22 @@
-//! The two convolutions that the face networks spend their time in, written for the CPU: 1x1 (`pointwise`) and 3x3
-//! (`conv3x3`, depth-wise or dense), with bias and activation fused, and the steps of a feature pyramid (`pool`).
-//! candle's own convolution copies its input pixel by pixel and runs a grouped convolution as a loop over the groups,
-//! which makes these networks ten to thirty times slower than they need to be.
+//! The convolutions that the face networks spend their time in, written for the CPU. candle's own convolution copies its
+//! input pixel by pixel and runs a grouped convolution as a loop over the groups, which makes these networks ten to
+//! thirty times slower than they need to be.
+//!
+//! The embedder's small maps go through one layer at a time, channel by channel: 1x1 (`pointwise`) and 3x3 (`conv3x3`,
+//! depth-wise or dense), with bias and activation fused. The detector's large ones flow through all layers row by row,
+//! with the channels of a pixel together (`chain`, out of the steps in `rows`).
 //!
 //! The vector width is chosen at run time by `pulp`, so one build serves every CPU. Each call runs on one thread:
 //! parallelism is over images and faces, where it costs nothing.
 
+use std::ops::{Deref, DerefMut};
+
 use candle_core::{CpuStorage, Layout, Result, bail};
 
+pub mod chain;
 pub mod conv3x3;
 pub mod pointwise;
-pub mod pool;
+pub(crate) mod rows;
 
 /// What follows a convolution, for each output channel: `y = x + bias`, then `y` if positive, else `slope * y`.
 /// A slope of 1 is no activation, a slope of 0 is ReLU, and a learned slope is PReLU.
@@ -23,11 +29,42 @@ pub struct Epilogue {
 /// Rows of a packed matrix start on a cache line, or every second vector load crosses one.
 const CACHE_LINE: usize = 64;
 
-/// `length` zeros and the index at which an aligned stretch of `length` begins.
-fn aligned_zeros(length: usize) -> (Vec<f32>, usize) {
-    let buffer = vec![0.0; length + CACHE_LINE / size_of::<f32>()];
-    let start = buffer.as_ptr().align_offset(CACHE_LINE);
-    (buffer, start)
+/// Numbers that begin on a cache line.
+pub struct Aligned {
+    buffer: Vec<f32>,
+    start: usize,
+    length: usize,
+}
+
+impl Aligned {
+    /// That many zeros.
+    pub fn zeros(length: usize) -> Self {
+        let buffer = vec![0.0; length + CACHE_LINE / size_of::<f32>()];
+        let start = buffer.as_ptr().align_offset(CACHE_LINE);
+        Self { buffer, start, length }
+    }
+}
+
+impl From<&[f32]> for Aligned {
+    fn from(numbers: &[f32]) -> Self {
+        let mut aligned = Self::zeros(numbers.len());
+        aligned.copy_from_slice(numbers);
+        aligned
+    }
+}
+
+impl Deref for Aligned {
+    type Target = [f32];
+
+    fn deref(&self) -> &[f32] {
+        &self.buffer[self.start..][..self.length]
+    }
+}
+
+impl DerefMut for Aligned {
+    fn deref_mut(&mut self) -> &mut [f32] {
+        &mut self.buffer[self.start..][..self.length]
+    }
 }
 
 /// The numbers of a contiguous NCHW f32 tensor and its four dimensions.

@@ -3,7 +3,7 @@
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, bail};
 use pulp::{Arch, Simd, WithSimd};
 
-use super::{Epilogue, aligned_zeros, nchw};
+use super::{Aligned, Epilogue, nchw};
 
 /// Output channels computed together. With two vectors of pixels this keeps eight accumulators in flight, which hides
 /// the latency of a multiply-add and fits the registers of every instruction set.
@@ -79,8 +79,7 @@ impl WithSimd for Product<'_> {
         let Self { op, input, output, pixels } = self;
         let width = VECTORS * S::F32_LANES;
         let run = (PANEL / op.inputs / width).max(1) * width;
-        let (mut buffer, aligned) = aligned_zeros(op.inputs * run);
-        let panel = &mut buffer[aligned..][..op.inputs * run];
+        let panel = &mut *Aligned::zeros(op.inputs * run);
         for start in (0..pixels).step_by(run) {
             let count = run.min(pixels - start);
             pack(&input[start..], pixels, &mut panel[..op.inputs * count.next_multiple_of(width)], width, count);
