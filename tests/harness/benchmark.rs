@@ -28,6 +28,8 @@ pub struct Figure {
     /// The least and the greatest ratio of the repeats; of ours where there is no peer.
     spread: [f64; 2],
     target: Option<Target>,
+    /// The best that the machine allows, in the figure's unit.
+    limit: Option<f64>,
 }
 
 impl Figure {
@@ -44,12 +46,27 @@ impl Figure {
             ratio: Some(median(&ratios)),
             spread: spread(&ratios),
             target: Some(target),
+            limit: None,
         }
     }
 
     /// A figure that stands for itself.
     pub fn alone(what: impl Into<String>, unit: &'static str, ours: &[f64], target: Option<Target>) -> Self {
-        Self { what: what.into(), unit, ours: median(ours), peer: None, ratio: None, spread: spread(ours), target }
+        Self {
+            what: what.into(),
+            unit,
+            ours: median(ours),
+            peer: None,
+            ratio: None,
+            spread: spread(ours),
+            target,
+            limit: None,
+        }
+    }
+
+    /// The same beside the best that the machine allows, in the figure's unit.
+    pub fn with_limit(self, limit: f64) -> Self {
+        Self { limit: Some(limit), ..self }
     }
 
     /// Whether the target is met, where there is one.
@@ -74,7 +91,7 @@ impl Figure {
     fn json(&self) -> Value {
         json!({
             "what": self.what, "unit": self.unit, "ours": self.ours, "peer": self.peer, "ratio": self.ratio,
-            "spread": self.spread, "target": self.target(), "met": self.met(),
+            "spread": self.spread, "limit": self.limit, "target": self.target(), "met": self.met(),
         })
     }
 }
@@ -101,18 +118,20 @@ impl Report {
     pub fn table(&self) -> String {
         let widest = self.figures.iter().map(|figure| figure.what.chars().count()).max().unwrap_or(0);
         let mut table = format!(
-            "{:widest$}  {:>12} {:>12} {:>9}  {:<21} {:<22} met\n",
-            self.name, "ours", "peer", "ratio", "spread", "target"
+            "{:widest$}  {:>12} {:>12} {:>9} {:>9}  {:<21} {:<22} met\n",
+            self.name, "ours", "peer", "ratio", "limit", "spread", "target"
         );
         for figure in &self.figures {
             let peer = figure.peer.map_or_else(String::new, number);
             let ratio = figure.ratio.map_or_else(String::new, number);
+            let limit = figure.limit.map_or_else(String::new, number);
             let spread = format!("{} to {}", number(figure.spread[0]), number(figure.spread[1]));
             let target = figure.target().unwrap_or_default();
             let met = figure.met().map_or("", |met| if met { "yes" } else { "NO" });
             let what = format!("{:widest$}", figure.what);
             let ours = format!("{} {}", number(figure.ours), figure.unit);
-            let _ = writeln!(table, "{what}  {ours:>12} {peer:>12} {ratio:>9}  {spread:<21} {target:<22} {met}");
+            let _ =
+                writeln!(table, "{what}  {ours:>12} {peer:>12} {ratio:>9} {limit:>9}  {spread:<21} {target:<22} {met}");
         }
         table
     }

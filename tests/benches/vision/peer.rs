@@ -1,0 +1,99 @@
+//! The process that runs the same weights with onnxruntime and OpenCV.
+
+use std::{
+    env,
+    io::{BufRead as _, BufReader, Write as _},
+    path::{Path, PathBuf},
+    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+};
+
+/// Milliseconds that one piece of work took.
+#[derive(Debug, Clone, Copy)]
+pub struct Taken {
+    /// By the clock.
+    pub wall: f64,
+    /// On all processors together.
+    pub processor: f64,
+}
+
+/// A face as the peer found it.
+pub struct Face {
+    pub corner: [f32; 2],
+    pub embedding: Vec<f32>,
+}
+
+pub struct Peer {
+    child: Child,
+    tasks: ChildStdin,
+    answers: BufReader<ChildStdout>,
+}
+
+impl Peer {
+    pub fn start() -> Self {
+        let python =
+            PathBuf::from(env::var_os("GATEPOST_PEERS").expect("run by tests/bench")).join("python/bin/python");
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let mut child = Command::new(python)
+            .args([root.join("benches/vision/peer.py"), root.join("../vision-worker/tests/reference")])
+            .arg(published())
+            .env("PYTHONDONTWRITEBYTECODE", "1")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let tasks = child.stdin.take().unwrap();
+        let answers = BufReader::new(child.stdout.take().unwrap());
+        let mut peer = Self { child, tasks, answers };
+        println!("peer: {}", peer.answer());
+        peer
+    }
+
+    fn answer(&mut self) -> String {
+        let mut line = String::new();
+        self.answers.read_line(&mut line).unwrap();
+        assert!(line.ends_with('\n'), "the peer has died");
+        line.trim().to_owned()
+    }
+
+    fn numbers<T: std::str::FromStr<Err: std::fmt::Debug>>(&mut self, task: &str) -> Vec<T> {
+        writeln!(self.tasks, "{task}").unwrap();
+        self.answer().split_whitespace().map(|number| number.parse().unwrap()).collect()
+    }
+
+    fn taken(&mut self, task: &str) -> Taken {
+        let [wall, processor] = self.numbers(task)[..] else { panic!("the peer answers otherwise") };
+        Taken { wall, processor }
+    }
+
+    /// One picture or crop, in batches.
+    pub fn network(&mut self, name: &str, threads: usize, batch: usize, times: usize) -> Taken {
+        self.taken(&format!("network {name} {threads} {batch} {times}"))
+    }
+
+    /// One frame, `threads` at once.
+    pub fn frame(&mut self, jpeg: &Path, threads: usize, times: usize) -> Taken {
+        self.taken(&format!("frame {threads} {times} {}", jpeg.display()))
+    }
+
+    /// What it finds on a frame.
+    pub fn faces(&mut self, jpeg: &Path) -> Vec<Face> {
+        let numbers: Vec<f32> = self.numbers(&format!("faces 1 1 {}", jpeg.display()));
+        let face = |numbers: &[f32]| Face { corner: [numbers[0], numbers[1]], embedding: numbers[2..].to_vec() };
+        numbers.chunks_exact(130).map(face).collect()
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The folder of the published files, fetched if they are not at hand.
+fn published() -> PathBuf {
+    let fetch = Path::new(env!("CARGO_MANIFEST_DIR")).join("../vision-worker/models/fetch");
+    let fetched = Command::new(fetch).stderr(Stdio::inherit()).output().unwrap();
+    assert!(fetched.status.success(), "the published networks cannot be fetched");
+    PathBuf::from(String::from_utf8(fetched.stdout).unwrap().lines().last().unwrap())
+}
