@@ -7,7 +7,7 @@ use gatepost_proto::{
 };
 use gatepost_tests::{
     clients::{Camera, Seen},
-    world::{NORTH_GATE, World},
+    world::{NORTH_GATE, SOUTH_GATE, World},
 };
 use jiff::SignedDuration;
 
@@ -91,6 +91,74 @@ async fn a_worker_that_goes_away_finishes_what_it_has_and_gets_no_more() {
     assert_eq!(frame.jpeg, "another");
     staying.answer(empty(frame.frame_id)).await;
     camera.answered(&mut seen).await;
+    assert_eq!(seen, Seen::default());
+}
+
+#[tokio::test]
+async fn a_camera_at_thirty_frames_a_second_cannot_starve_one_at_one() {
+    let world = World::new().await;
+    let mut worker = world.manual_worker(1).await;
+    let (mut fast, mut slow) = (world.camera(NORTH_GATE).await, world.camera(SOUTH_GATE).await);
+    let (mut sent, mut served) = (0, 0);
+    for second in 0..5 {
+        for _ in 0..30 {
+            fast.send("fast".into(), world.now() + SignedDuration::from_millis(sent)).await;
+            sent += 1;
+        }
+        slow.send("slow".into(), world.now() + SignedDuration::from_millis(second)).await;
+        // The fast camera always has a frame waiting: a queue that served the busiest first would never come to the slow one.
+        for turn in 0.. {
+            assert!(turn < 1000, "the slow camera starves");
+            let frame = worker.frame().await;
+            worker.answer(empty(frame.frame_id)).await;
+            if frame.jpeg == "slow" {
+                break;
+            }
+            served += 1;
+            fast.send("fast".into(), world.now() + SignedDuration::from_millis(sent)).await;
+            sent += 1;
+        }
+        let mut seen = Seen::default();
+        slow.answered(&mut seen).await;
+        assert_eq!(seen, Seen::default());
+    }
+    // What the fast camera sent too much is shed, and it is told of every one.
+    let mut seen = Seen::default();
+    for _ in 0..sent - 6 {
+        fast.answered(&mut seen).await;
+    }
+    assert!(seen.refused.iter().all(|reason| *reason == FrameRefusal::Overload), "{seen:?}");
+    assert!(
+        seen.refused.len() as i64 >= sent - served - 6,
+        "{} of {sent} refused, {served} served",
+        seen.refused.len()
+    );
+}
+
+#[tokio::test]
+async fn a_slow_worker_gets_fewer_frames() {
+    let world = World::new().await;
+    let mut camera = world.camera(NORTH_GATE).await;
+    let mut slow = world.manual_worker(2).await;
+    let mut held = Vec::new();
+    show(&world, &mut camera, 2).await;
+    for _ in 0..2 {
+        held.push(slow.frame().await);
+    }
+    let mut quick = world.manual_worker(2).await;
+    for number in 2..20 {
+        camera.send("later".into(), world.now() + SignedDuration::from_millis(250 * number)).await;
+        let frame = quick.frame().await;
+        assert_eq!(frame.jpeg, "later");
+        quick.answer(empty(frame.frame_id)).await;
+    }
+    for frame in &held {
+        slow.answer(empty(frame.frame_id)).await;
+    }
+    let mut seen = Seen::default();
+    for _ in 0..20 {
+        camera.answered(&mut seen).await;
+    }
     assert_eq!(seen, Seen::default());
 }
 
