@@ -8,5 +8,6 @@ pub mod crowd;
 pub mod identity_provider;
 pub mod live;
 pub mod processes;
+pub mod reflected;
 pub mod services;
 pub mod world;

@@ -8,6 +8,7 @@ use std::{
     collections::HashMap,
     future::Future,
     net::SocketAddr,
+    num::NonZeroU32,
     path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -81,6 +82,7 @@ pub struct WorldBuilder {
     stack: Stack,
     bare: bool,
     start: Timestamp,
+    real_time: bool,
     tls: Option<ClientTlsConfig>,
 }
 
@@ -93,6 +95,7 @@ pub struct World {
     data_dir: Arc<TempDir>,
     _redis: Option<Arc<Redis>>,
     clock: ManualClock,
+    real_time: bool,
     line: Line,
     pub(crate) people: Mutex<People>,
 }
@@ -137,6 +140,12 @@ impl WorldBuilder {
         self
     }
 
+    /// The platform goes by the real clock, which the test cannot move: for measurements.
+    pub fn real_time(mut self) -> Self {
+        self.real_time = true;
+        self.now()
+    }
+
     /// When the world begins.
     pub fn start_time(&self) -> Timestamp {
         self.start
@@ -150,7 +159,7 @@ impl WorldBuilder {
 
     /// Starts the platform, and imports the standard community unless the world is bare.
     pub async fn start(self) -> World {
-        let WorldBuilder { mut config, stack, bare, start, tls } = self;
+        let WorldBuilder { mut config, stack, bare, start, real_time, tls } = self;
         let mut redis = None;
         if stack == Stack::Servers {
             let (url, server) =
@@ -169,6 +178,7 @@ impl WorldBuilder {
             data_dir: Arc::new(tempfile::tempdir().expect("a temporary folder")),
             _redis: redis,
             clock: ManualClock::new(start),
+            real_time,
             line: Line::over(tls),
             people: Mutex::default(),
         };
@@ -195,6 +205,9 @@ impl World {
     pub fn builder() -> WorldBuilder {
         let mut config = Config::default();
         config.listen.grpc = ([127, 0, 0, 1], 0).into();
+        // The clock stands still, and no bucket would fill again; tests of quotas set this back.
+        config.quotas.calls_per_second = NonZeroU32::new(1_000_000).expect("a number");
+        config.quotas.burst = NonZeroU32::new(10_000_000).expect("a number");
         // The index has to find every deadline by itself; tests of the sweep set this back.
         config.timers.sweep_every = Duration::from_secs(3600 * 24 * 365);
         WorldBuilder {
@@ -202,6 +215,7 @@ impl World {
             stack: Stack::Embedded,
             bare: false,
             start: START.parse().expect("a timestamp"),
+            real_time: false,
             tls: None,
         }
     }
@@ -216,6 +230,7 @@ impl World {
             data_dir: self.data_dir.clone(),
             _redis: self._redis.clone(),
             clock: self.clock.clone(),
+            real_time: self.real_time,
             line: Line::default(),
             people: Mutex::new(self.people().clone()),
         };
@@ -226,7 +241,8 @@ impl World {
     /// Starts the platform, in the beginning or after it ended.
     pub async fn start(&self) {
         assert!(self.running().is_none(), "the platform runs already");
-        let running = Running::start(self.config.clone(), self.data_dir.path(), self.clock.shared()).await;
+        let clock = if self.real_time { SystemClock::shared() } else { self.clock.shared() };
+        let running = Running::start(self.config.clone(), self.data_dir.path(), clock).await;
         self.line.connect(running.address());
         *self.running() = Some(running);
     }

@@ -40,6 +40,7 @@ mod pickup;
 mod placement;
 mod policy;
 mod privacy;
+mod quotas;
 mod recall;
 mod redelivery;
 mod reminder;

@@ -8,7 +8,7 @@ use gatepost_process::telemetry::LogFormat;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize, Serializer};
 
-pub use self::access::{ClientCertificates, Oidc, Role, Tls};
+pub use self::access::{ClientCertificates, Oidc, Quotas, Role, Tls};
 
 /// All settings of `gatepost serve`.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -20,6 +20,8 @@ pub struct Config {
     pub tls: Tls,
     /// Administrators by the tokens of an identity provider.
     pub oidc: Oidc,
+    /// How much each caller may ask for.
+    pub quotas: Quotas,
     /// The record.
     pub database: Database,
     /// The master key of the enrolled faces.
@@ -316,6 +318,7 @@ impl Config {
         }
         self.tls.check()?;
         self.oidc.check()?;
+        self.quotas.check()?;
         let secured = self.tls.certificate.is_some() || self.tls.development;
         if !self.listen.grpc.ip().is_loopback() && !secured && !self.listen.insecure {
             return Err(ConfigError::Insecure(self.listen.grpc));

@@ -1,6 +1,6 @@
 //! What is done now and then: answers whose repetition is no longer promised are thrown away, sightings that are too old
 //! to tell anything, and what was deleted but still stands in SQLite's log; and whatever a dying process left undone of
-//! a change of the policy is done.
+//! a change of the policy is done. Callers that have gone are forgotten.
 
 use jiff::SignedDuration;
 use tokio_util::sync::CancellationToken;
@@ -23,6 +23,7 @@ pub async fn keep_house(platform: Platform, draining: CancellationToken) -> anyh
             () = draining.cancelled() => return Ok(()),
             () = platform.clock.sleep_until(platform.now() + every) => {}
         }
+        platform.quotas.forget_idle();
         if let Err(error) = throw_away(&platform).await {
             tracing::error!(%error, "old answers not thrown away, it will be tried again");
         }

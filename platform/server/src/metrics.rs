@@ -10,6 +10,7 @@ use opentelemetry::{
 pub struct Metrics {
     pub rpcs: Histogram<f64>,
     pub strangers: Counter<u64>,
+    pub over_quota: Counter<u64>,
     pub oidc_fetches: Counter<u64>,
     pub tls_files_usable: Gauge<u64>,
     pub tls_expires_in: Gauge<i64>,
@@ -55,6 +56,10 @@ impl Default for Metrics {
         Self {
             rpcs: seconds("gatepost_rpc_duration", "time to answer a call, by rpc and code"),
             strangers: counter("gatepost_authentication_failures", "calls of nobody we know, by reason"),
+            over_quota: counter(
+                "gatepost_quota_refusals",
+                "calls refused because of a quota, by the kind of principal and by quota",
+            ),
             oidc_fetches: counter(
                 "gatepost_oidc_key_fetches",
                 "times an identity provider's keys were asked for, by outcome",

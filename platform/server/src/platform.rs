@@ -17,7 +17,7 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::{
-    auth::{oidc::Oidc, uses::Uses},
+    auth::{oidc::Oidc, quota::Quotas, uses::Uses},
     config::Config,
     courier_webhooks::Gateway,
     metrics::Metrics,
@@ -56,6 +56,8 @@ pub struct Parts {
     pub timekeeping: Timekeeping,
     /// Administrators' tokens, if an identity provider is set.
     pub oidc: Option<Oidc>,
+    /// How much each principal may ask for.
+    pub quotas: Quotas,
     /// Keys that were used.
     pub key_uses: Uses,
     /// Woken when an event may have been appended, a notice written or a timer set.

@@ -4,7 +4,10 @@
 use gatepost_domain::{Refusal, policy::PolicyError, principal::Scope, topology::TopologyError};
 use gatepost_storage::StoreError;
 
-use crate::{auth::grant::Stranger, vault::VaultError};
+use crate::{
+    auth::{grant::Stranger, quota::Exceeded},
+    vault::VaultError,
+};
 
 /// Why a call failed.
 #[derive(Debug, thiserror::Error)]
@@ -108,6 +111,9 @@ pub enum Problem {
         /// What it needs.
         scope: Scope,
     },
+    /// More than it may.
+    #[error(transparent)]
+    OverQuota(#[from] Exceeded),
     /// A token of somebody without a role here.
     #[error("{0}")]
     RoleMissing(&'static str),

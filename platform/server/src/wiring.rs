@@ -10,7 +10,7 @@ use jiff::SignedDuration;
 use secrecy::ExposeSecret as _;
 
 use crate::{
-    auth::{oidc::Oidc, uses::Uses},
+    auth::{oidc::Oidc, quota::Quotas, uses::Uses},
     config::{Config, TimersKind},
     courier_webhooks::Gateway,
     metrics::Metrics,
@@ -69,6 +69,7 @@ pub async fn platform(config: Config, data_dir: &Path, clock: SharedClock) -> an
         oidc,
         store,
         timers,
+        quotas: Quotas::new(config.quotas, clock.clone()),
         clock,
         known: Known::default(),
         metrics: Metrics::default(),

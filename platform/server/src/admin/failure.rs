@@ -1,6 +1,6 @@
 //! What the platform refused, in words for the shell: the reason, the fields and what stands in them that is wrong.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use tonic::{Code, Response, Status};
 use tonic_types::StatusExt as _;
@@ -12,6 +12,7 @@ pub(super) struct Failure {
     reason: Option<String>,
     message: String,
     violations: Vec<(String, String)>,
+    retry_in: Option<Duration>,
 }
 
 impl Failure {
@@ -42,6 +43,7 @@ impl From<Status> for Failure {
             code: status.code(),
             reason: details.error_info().map(|info| info.reason.clone()).filter(|reason| !reason.is_empty()),
             message: status.message().to_owned(),
+            retry_in: details.retry_info().and_then(|info| info.retry_delay),
             violations: violations.iter().map(|one| (one.field.clone(), one.description.clone())).collect(),
         }
     }
@@ -73,6 +75,16 @@ pub(super) fn answer<T>(result: Result<Response<T>, Status>) -> Result<T, Failur
     result.map(Response::into_inner).map_err(Failure::from)
 }
 
+/// Does something again for as long as the platform asks to wait: an import makes more calls than fit into a quota.
+pub(super) async fn patiently<T>(mut work: impl AsyncFnMut() -> Result<T, Failure>) -> Result<T, Failure> {
+    loop {
+        match work().await {
+            Err(Failure { retry_in: Some(wait), .. }) => tokio::time::sleep(wait).await,
+            outcome => return outcome,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -91,6 +103,19 @@ mod tests {
             failure.to_string(),
             "INVALID_FIELD: the resident cannot be added\n  field resident.phone: has fewer than 8 digits"
         );
+    }
+
+    #[tokio::test]
+    async fn a_full_quota_is_waited_for() {
+        let mut left = 2;
+        let done = patiently(async || {
+            left -= 1;
+            let details = ErrorDetails::with_retry_info(Some(Duration::from_millis(1)));
+            let refused = Status::with_error_details(Code::ResourceExhausted, "too many calls", details);
+            if left > 0 { answer::<()>(Err(refused)) } else { Ok(()) }
+        });
+        assert!(done.await.is_ok());
+        assert_eq!(left, 0);
     }
 
     #[test]

@@ -83,6 +83,7 @@ impl Platform {
         if !(1..=BATCH_MAX).contains(&request.announcements.len()) {
             return Err(Problem::invalid("announcements", format!("1 to {BATCH_MAX}")));
         }
+        let caller = Principal::Courier { courier: courier.clone() };
         settle(|| self.claim_batch(courier, request)).await?;
         let mut results = Vec::with_capacity(request.announcements.len());
         for (number, announcements) in request.announcements.chunks(BATCH_STEP).enumerate() {
@@ -90,6 +91,9 @@ impl Platform {
                 request_id: step_id(&request.request_id, number),
                 announcements: announcements.to_vec(),
             };
+            // The call itself has taken the first one.
+            let more = step.announcements.len() - usize::from(number == 0);
+            self.quotas.pace(&caller, more as u32).await;
             results.extend(settle(|| self.announce_some(courier, &step)).await?.results);
         }
         Ok(v1::AnnounceParcelsResponse { results })
@@ -253,6 +257,7 @@ async fn one(
     request: v1::StreamAnnouncementsRequest,
 ) -> Result<v1::StreamAnnouncementsResponse, Status> {
     let announcement = request.announcement.unwrap_or_default();
+    platform.quotas.pace(&Principal::Courier { courier: courier.clone() }, 1).await;
     let outcome = match settle(|| platform.announce(courier, &announcement)).await {
         Ok(answer) => announced_to_proto(answer.parcel.unwrap_or_default(), answer.ranking),
         Err(problem) => error_to_proto(&status(problem)),

@@ -1,4 +1,5 @@
-//! Pages of lists: opaque tokens that mean nothing to another caller.
+//! Pages of lists: opaque tokens that mean nothing to another caller. A token is no secret and needs none: whoever makes
+//! one up for itself gets to a place in its own list, which it may read anyway.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use gatepost_domain::principal::Principal;

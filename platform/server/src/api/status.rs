@@ -7,6 +7,7 @@ use std::collections::HashMap;
 
 use gatepost_domain::Refusal;
 use gatepost_storage::StoreError;
+use http::HeaderMap;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _};
 
@@ -63,12 +64,47 @@ pub fn status(problem: Problem) -> Status {
             let metadata = HashMap::from([("scope".to_owned(), scope.to_string())]);
             Status::with_error_details(Code::PermissionDenied, text, info("SCOPE_MISSING", metadata))
         }
+        Problem::OverQuota(exceeded) => {
+            let metadata = HashMap::from([
+                ("quota".to_owned(), exceeded.limit.setting().to_owned()),
+                ("limit".to_owned(), exceeded.most.to_string()),
+            ]);
+            let mut details = info("QUOTA_EXCEEDED", metadata);
+            details.set_retry_info(Some(exceeded.retry_in));
+            Status::with_error_details(Code::ResourceExhausted, text, details)
+        }
         Problem::RoleMissing(_) => told(Code::PermissionDenied, "ROLE_MISSING", text),
         Problem::IdentityProviderAway => told(Code::Unavailable, "IDENTITY_PROVIDER_UNAVAILABLE", text),
         Problem::BeyondOwn => told(Code::PermissionDenied, "SCOPE_MISSING", text),
         Problem::KeyRevoked => told(Code::FailedPrecondition, "KEY_REVOKED", text),
         Problem::SecretsFull => told(Code::FailedPrecondition, "SECRETS_FULL", text),
         Problem::Bug(what) => internal(what),
+    }
+}
+
+/// Gives a reason to a status in headers or trailers that came from a library. Ours have theirs.
+pub fn give_reason(headers: &mut HeaderMap) {
+    let bare =
+        Status::from_header_map(headers).filter(|status| status.code() != Code::Ok && status.details().is_empty());
+    if let Some(bare) = bare {
+        // It fits into headers: what it is made from did.
+        let _ = of_library(&bare).add_header(headers);
+    }
+}
+
+fn of_library(bare: &Status) -> Status {
+    let text = bare.message().to_owned();
+    match bare.code() {
+        // What cannot be decoded, or did not come at all, is the caller's doing. Our own defects are told by `internal`.
+        Code::Internal => told(Code::InvalidArgument, "MALFORMED_MESSAGE", text),
+        Code::OutOfRange => told(Code::OutOfRange, "MESSAGE_TOO_LARGE", text),
+        Code::Unimplemented if text.is_empty() => {
+            told(Code::Unimplemented, "UNIMPLEMENTED", "there is no such rpc".to_owned())
+        }
+        Code::Unimplemented => told(Code::Unimplemented, "UNIMPLEMENTED", text),
+        Code::NotFound => told(Code::NotFound, "SERVICE_NOT_FOUND", text),
+        // A stream that broke, or ended before its messages did. Nobody reads this.
+        code => told(code, "BROKEN_OFF", text),
     }
 }
 

@@ -1,10 +1,11 @@
-//! The tower layer in front of every service: key to principal, permission, span and metrics for each call.
+//! The tower layer in front of every service: key to principal, permission, quota, span and metrics for each call.
 
 pub mod grant;
 pub mod keys;
 pub mod known;
 pub mod oidc;
 pub mod permissions;
+pub mod quota;
 mod shown;
 mod stream;
 pub mod uses;
@@ -22,7 +23,13 @@ use tonic::{body::Body, metadata::MetadataMap};
 use tower::{Layer, Service};
 use tracing::Instrument as _;
 
-use self::{grant::Grant, shown::Shown, stream::Guarded};
+use self::{
+    grant::Grant,
+    permissions::Caller,
+    quota::{Exceeded, Leave},
+    shown::Shown,
+    stream::Guarded,
+};
 use crate::{api::status, platform::Platform, problem::Problem};
 
 /// Wraps every call.
@@ -69,20 +76,22 @@ where
             let started = Instant::now();
             let answer = async {
                 let shown = Shown::by(&request);
-                match authorise(&platform, &path, &shown).await {
-                    Ok(None) => inner.call(request).await,
-                    Ok(Some(grant)) => {
+                let mut answer = match admit(&platform, &path, &shown).await {
+                    Ok(None) => inner.call(request).await?,
+                    Ok(Some((grant, leave))) => {
                         tracing::Span::current().record("principal", grant.principal.name());
                         request.extensions_mut().insert(grant);
                         let answer = inner.call(request).await?;
-                        Ok(if permissions::is_stream(&path) {
-                            answer.map(|body| Body::new(Guarded::new(body, platform.clone(), shown)))
+                        if permissions::is_stream(&path) {
+                            answer.map(|body| Body::new(Guarded::new(body, platform.clone(), shown, leave)))
                         } else {
                             answer
-                        })
+                        }
                     }
-                    Err(problem) => Ok(status::status(problem).into_http()),
-                }
+                    Err(problem) => status::status(problem).into_http(),
+                };
+                status::give_reason(answer.headers_mut());
+                Ok(answer)
             }
             .instrument(span)
             .await;
@@ -96,18 +105,40 @@ where
     }
 }
 
-/// Who calls, for every rpc but those that anybody may call.
-async fn authorise(platform: &Platform, path: &str, shown: &Shown) -> Result<Option<Grant>, Problem> {
+/// Who calls, and its leave to, for every rpc but those that anybody may call: first who it is, then whether it may, and
+/// then whether it may now. Nothing of the request's body was read by then.
+async fn admit(platform: &Platform, path: &str, shown: &Shown) -> Result<Option<(Grant, Leave)>, Problem> {
     let Some(rule) = permissions::rule_of(path) else {
         return Ok(None);
     };
+    let fingerprint = shown.fingerprint();
+    if let Some((grant, exceeded)) = platform.quotas.turned_away(&fingerprint) {
+        rule.check(path, &grant)?;
+        return Err(refused(platform, &grant, exceeded));
+    }
     let grant = shown.believed(platform).await.inspect_err(|problem| {
         if let Problem::Stranger(stranger) = problem {
             platform.metrics.strangers.add(1, &[KeyValue::new("reason", stranger.label())]);
         }
     })?;
     rule.check(path, &grant)?;
-    Ok(Some(grant))
+    platform.quotas.spend(&fingerprint, &grant).map_err(|exceeded| refused(platform, &grant, exceeded))?;
+    let leave = if permissions::is_stream(path) {
+        platform.quotas.stream(&grant.principal)
+    } else {
+        platform.quotas.turn(&grant.principal).await
+    };
+    let leave = leave.map_err(|exceeded| refused(platform, &grant, exceeded))?;
+    Ok(Some((grant, leave)))
+}
+
+fn refused(platform: &Platform, grant: &Grant, exceeded: Exceeded) -> Problem {
+    let labels = [
+        KeyValue::new("principal", Caller::of(&grant.principal).label()),
+        KeyValue::new("quota", exceeded.limit.setting()),
+    ];
+    platform.metrics.over_quota.add(1, &labels);
+    Problem::OverQuota(exceeded)
 }
 
 /// The caller of a request behind the layer.

@@ -29,6 +29,17 @@ pub enum Caller {
 }
 
 impl Caller {
+    /// The kind as a metric's label.
+    pub fn label(self) -> &'static str {
+        match self {
+            Caller::Courier => "courier",
+            Caller::Camera => "camera",
+            Caller::Worker => "worker",
+            Caller::Administrator => "administrator",
+            Caller::CommunityAdministrator => "community_administrator",
+        }
+    }
+
     /// The kind of a principal.
     pub fn of(principal: &Principal) -> Self {
         match principal {

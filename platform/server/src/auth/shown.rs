@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use gatepost_domain::principal::{Principal, Scopes};
 use http::{HeaderValue, header::AUTHORIZATION};
+use sha2::{Digest as _, Sha256};
 
 use super::{
     grant::{Grant, Stranger},
@@ -14,6 +15,9 @@ use crate::{
     problem::Problem,
     tls::{ClientCertificate, Name, Peer},
 };
+
+/// Tells what was shown from everything else that is: a SHA-256, because the bearer is a secret.
+pub type Fingerprint = [u8; 32];
 
 /// A client certificate, a bearer, or both.
 pub struct Shown {
@@ -28,6 +32,14 @@ impl Shown {
             certificate: request.extensions().get::<Peer>().and_then(|peer| peer.certificate.clone()),
             authorization: request.headers().get(AUTHORIZATION).cloned(),
         }
+    }
+
+    /// The same for whoever shows the same.
+    pub fn fingerprint(&self) -> Fingerprint {
+        let certificate = self.certificate.as_ref().map_or(&[][..], |certificate| certificate.end_entity());
+        let bearer = self.authorization.as_ref().map_or(&[][..], HeaderValue::as_bytes);
+        // The digest of the one keeps it apart from the other, wherever they end.
+        Sha256::new().chain_update(Sha256::digest(certificate)).chain_update(bearer).finalize().into()
     }
 
     /// Whom it names now: the certificate or the bearer. Who shows both must be one.

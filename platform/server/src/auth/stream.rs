@@ -1,5 +1,5 @@
 //! Streams outlive the moment in which their caller was believed. They end soon after it would be believed no more: its
-//! key revoked or over, its certificate taken back, its courier unknown.
+//! key revoked or over, its certificate taken back, its courier unknown. Until then they count as open streams of it.
 
 use std::{
     pin::Pin,
@@ -12,7 +12,7 @@ use http_body::Frame;
 use jiff::SignedDuration;
 use tonic::{Status, body::Body};
 
-use super::shown::Shown;
+use super::{quota::Leave, shown::Shown};
 use crate::{api::status, platform::Platform, problem::Problem};
 
 /// How long a stream goes on at most when its caller is believed no more.
@@ -23,12 +23,14 @@ pub struct Guarded {
     inner: Body,
     refused: BoxFuture<'static, Status>,
     over: bool,
+    /// Given back with the stream.
+    _leave: Leave,
 }
 
 impl Guarded {
     /// Guards the answers to who showed this.
-    pub fn new(inner: Body, platform: Platform, shown: Shown) -> Self {
-        Self { inner, refused: refused(platform, shown).boxed(), over: false }
+    pub fn new(inner: Body, platform: Platform, shown: Shown, leave: Leave) -> Self {
+        Self { inner, refused: refused(platform, shown).boxed(), over: false, _leave: leave }
     }
 }
 
@@ -56,6 +58,12 @@ impl http_body::Body for Guarded {
             status.add_header(&mut trailers)?;
             return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
         }
-        Pin::new(&mut self.inner).poll_frame(cx)
+        let polled = Pin::new(&mut self.inner).poll_frame(cx);
+        polled.map_ok(|mut frame| {
+            if let Some(trailers) = frame.trailers_mut() {
+                status::give_reason(trailers);
+            }
+            frame
+        })
     }
 }

@@ -1,6 +1,7 @@
-//! Who may come in, and by what: TLS, client certificates, and the tokens of an identity provider.
+//! Who may come in, by what, and how often: TLS, client certificates, the tokens of an identity provider, and quotas.
 
 use std::{
+    num::NonZeroU32,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -180,4 +181,51 @@ pub struct Role {
     /// The only community it has to do with; all of them when not set.
     #[serde(default)]
     pub community: Option<CommunityId>,
+}
+
+/// What each principal, such as a courier or a gate's camera, may ask of one process of the platform. Who asks for more is
+/// answered RESOURCE_EXHAUSTED and told when to come back; see proto/README.md.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Quotas {
+    /// Calls a second in the long run. A batch, or a stream, of announcements counts as so many calls, and is slowed down
+    /// and not refused.
+    pub calls_per_second: NonZeroU32,
+    /// Calls at once after a pause.
+    pub burst: NonZeroU32,
+    /// Calls under way at once: what one principal can have of the database.
+    pub calls_at_once: u32,
+    /// Calls that may wait until those under way are done.
+    pub calls_waiting: u32,
+    /// Open streams.
+    pub streams: u32,
+}
+
+impl Default for Quotas {
+    fn default() -> Self {
+        Self {
+            calls_per_second: const { NonZeroU32::new(200).expect("not 0") },
+            burst: const { NonZeroU32::new(1_000).expect("not 0") },
+            calls_at_once: 16,
+            calls_waiting: 1_000,
+            streams: 100,
+        }
+    }
+}
+
+impl Quotas {
+    pub(super) fn check(&self) -> Result<(), ConfigError> {
+        // A bucket counts in nanoseconds a call, and as many of them as it holds.
+        let (rate, burst) = (self.calls_per_second.get(), self.burst.get());
+        if rate > 1_000_000 || burst > 10_000_000 {
+            return Err(ConfigError::Range("quotas.calls_per_second must be 1 to 1000000, quotas.burst 1 to 10000000"));
+        }
+        if !(1..=10_000).contains(&self.calls_at_once) || self.calls_waiting > 1_000_000 {
+            return Err(ConfigError::Range("quotas.calls_at_once must be 1 to 10000, quotas.calls_waiting to 1000000"));
+        }
+        if !(1..=1_000_000).contains(&self.streams) {
+            return Err(ConfigError::Range("quotas.streams must be 1 to 1000000"));
+        }
+        Ok(())
+    }
 }

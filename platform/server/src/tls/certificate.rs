@@ -55,6 +55,11 @@ impl ClientCertificate {
         })
     }
 
+    /// The client's own certificate, of the chain that it showed.
+    pub fn end_entity(&self) -> &[u8] {
+        self.chain.first().map_or(&[], |certificate| certificate.as_ref())
+    }
+
     /// Whom it names, if it is still to be believed: a connection may outlive its certificate.
     pub fn name(&self, now: Timestamp) -> Result<&Name, Stranger> {
         if let Some(at) = self.ends.filter(|at| *at <= now) {

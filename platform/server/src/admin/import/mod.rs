@@ -19,7 +19,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use jiff::tz::TimeZone;
 
 use super::connection::Client;
-use super::failure::answer;
+use super::failure::{answer, patiently};
 use super::{communities, request_id, residents};
 use table::RowError;
 
@@ -140,7 +140,8 @@ async fn send_pickups(client: &Client, rows: Vec<pickups::Pickup>) -> anyhow::Re
                 pickup_times: chunk.iter().map(pickups::Pickup::to_wire).collect(),
             };
             let lines = (chunk.first().map(|one| one.line), chunk.last().map(|one| one.line));
-            let response = answer(client.residents().import_pickups(request).await).with_context(|| {
+            let sent = patiently(async || answer(client.residents().import_pickups(request.clone()).await));
+            let response = sent.await.with_context(|| {
                 let (first, last) = (lines.0.unwrap_or_default(), lines.1.unwrap_or_default());
                 format!("pickups of lines {first} to {last} were not taken; those before were, so import again")
             })?;

@@ -13,7 +13,7 @@ use gatepost_proto::v1::{
 use indicatif::ProgressBar;
 
 use super::super::connection::Client;
-use super::super::failure::{Failure, answer};
+use super::super::failure::{Failure, answer, patiently};
 use super::super::{request_id, residents};
 use super::roster::Entry;
 
@@ -51,7 +51,8 @@ impl Sync<'_> {
             .collect();
         let mut tally = Tally::default();
         for (index, entry) in entries.iter().enumerate() {
-            match self.one(entry, on_record.get(&entry.resident.person_reference), &mut tally).await {
+            let known = on_record.get(&entry.resident.person_reference);
+            match patiently(async || self.one(entry, known, &mut tally).await).await {
                 Ok(Outcome::Added) => tally.added += 1,
                 Ok(Outcome::Changed) => tally.changed += 1,
                 Ok(Outcome::Unchanged) => tally.unchanged += 1,
