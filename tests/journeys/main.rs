@@ -31,6 +31,7 @@ mod door_delivery;
 mod events;
 mod extension;
 mod hold;
+mod isolation;
 mod keys;
 mod ledger;
 mod nearest;

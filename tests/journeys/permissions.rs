@@ -28,14 +28,14 @@ const KINDS: [(&str, &[v1::Scope]); 5] = [
 ];
 
 /// A row of the page's table, for one rpc.
-struct Row {
-    path: String,
-    who: Vec<&'static str>,
+pub(super) struct Row {
+    pub(super) path: String,
+    pub(super) who: Vec<&'static str>,
     scope: &'static str,
 }
 
 /// What proto/README.md says of who may call what.
-fn told() -> Vec<Row> {
+pub(super) fn told() -> Vec<Row> {
     let (_, section) = README.split_once("## Who may call").unwrap();
     let (section, _) = section.split_once("\n## ").unwrap();
     let rows = section.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| who"));
