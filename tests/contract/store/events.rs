@@ -2,13 +2,13 @@
 
 use gatepost_domain::{
     CourierEvent, EventKind, Parcel, State,
-    parcel::{StateName, Trip},
+    parcel::{Facts, StateName, Trip},
 };
 use gatepost_storage::{EventCursor, Store, StoreError};
 
 use super::{
     Bench,
-    fixture::{courier, id, keep, parcel, settle, t},
+    fixture::{addressed_to, courier, facts, id, keep, parcel, settle, t},
 };
 
 const WRITERS: u128 = 40;
@@ -48,11 +48,15 @@ pub async fn every_event_is_read_as_it_was_logged(bench: Bench) {
         let event = CourierEvent { at: t(sequence), kind: kind.clone() };
         assert_eq!(tx.append_event(&parcel, &event).await, Ok(sequence));
     }
+    // Once more, all together.
+    let event = |(sequence, kind): (i64, &EventKind)| CourierEvent { at: t(sequence), kind: kind.clone() };
+    let together: Vec<_> = (kinds.len() as i64 + 1..).zip(&kinds).map(event).collect();
+    tx.append_events(&together.iter().map(|event| (&parcel, event)).collect::<Vec<_>>()).await.unwrap();
     tx.commit().await.unwrap();
     let tx = bench.store.read().await.unwrap();
     let events = tx.events(&id("swift"), 0, 100).await.unwrap();
-    assert_eq!(events.len(), kinds.len());
-    for ((sequence, kind), stored) in (1..).zip(&kinds).zip(&events) {
+    assert_eq!(events.len(), 2 * kinds.len());
+    for ((sequence, kind), stored) in (1..).zip(kinds.iter().chain(&kinds)).zip(&events) {
         assert_eq!((stored.sequence, &stored.event.kind, stored.event.at), (sequence, kind, t(sequence)));
         assert_eq!((stored.parcel, stored.state), (parcel.id(), StateName::OutForDoorDelivery));
         assert_eq!(stored.tracking_number, "单号-1");
@@ -197,4 +201,43 @@ async fn waits_for_a_lock(bench: &Bench) {
         database.query_one_raw(ask).await.unwrap().is_some()
     })
     .await;
+}
+
+/// Two replicas that fire at once append to the logs of the same couriers, each in an order of its own.
+#[tokio::test(flavor = "multi_thread")]
+async fn events_of_many_couriers_are_numbered_without_a_gap_whoever_else_appends() {
+    const ROUNDS: i64 = 50;
+    const EACH: i64 = 3;
+    let bench = Bench::postgres().await;
+    settle(&bench.store, 1).await;
+    let tx = bench.store.write().await.unwrap();
+    tx.insert_courier(&courier("brisk")).await.unwrap();
+    tx.commit().await.unwrap();
+    let of = |number: u128, courier: &str| {
+        let facts = Facts { courier: id(courier), ..facts(number) };
+        Parcel::restore(facts, addressed_to(1), State::PickedUp, t(2), 0)
+    };
+    let parcels = [keep(&bench.store, &of(1, "swift")).await, keep(&bench.store, &of(2, "brisk")).await];
+    let replicas = [[0, 1], [1, 0]].map(|order| {
+        let (store, parcels) = (bench.store.clone(), order.map(|place| parcels[place].clone()));
+        tokio::spawn(async move {
+            let events: Vec<_> = (0..EACH).map(|at| CourierEvent { at: t(at), kind: EventKind::Collected }).collect();
+            let both: Vec<_> = events.iter().flat_map(|event| parcels.iter().map(move |of| (of, event))).collect();
+            for _ in 0..ROUNDS {
+                let tx = store.write().await.unwrap();
+                tx.append_events(&both).await.unwrap();
+                tx.commit().await.unwrap();
+            }
+        })
+    });
+    for replica in replicas {
+        replica.await.unwrap();
+    }
+    let tx = bench.store.read().await.unwrap();
+    for courier in ["swift", "brisk"] {
+        let events = tx.events(&id(courier), 0, 1000).await.unwrap();
+        let told: Vec<_> = events.iter().map(|event| (event.sequence, event.event.at)).collect();
+        let wanted: Vec<_> = (0..2 * ROUNDS * EACH).map(|place| (place + 1, t(place % EACH))).collect();
+        assert_eq!(told, wanted, "{courier}");
+    }
 }

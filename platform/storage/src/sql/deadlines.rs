@@ -2,23 +2,20 @@
 //! and saved together.
 
 use gatepost_domain::{
-    CourierEvent, Parcel, Timestamp,
+    Parcel, Timestamp,
     id::{CommunityId, CourierId, ParcelId},
     parcel::StateName,
     ports::Timer,
 };
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, EntityTrait, IntoActiveModel, Order, QueryFilter, QueryOrder, QuerySelect, Value,
+    ColumnTrait, EntityTrait, Order, QueryFilter, QueryOrder, QuerySelect, Value,
     sea_query::{Expr, ExprTrait as _},
 };
 use uuid::Uuid;
 
 use super::{
-    entity::{
-        courier_event,
-        parcel::{Column, Entity, Model},
-    },
-    event_row,
+    arrays::{column, number, numbers, text, texts},
+    entity::parcel::{Column, Entity, Model},
     failure::failure,
     parcel_row::to_row,
     parcels::{all, later, with_version},
@@ -76,7 +73,7 @@ impl Tx {
         let rows: Vec<(Uuid, i64)> = Entity::find()
             .select_only()
             .columns([Column::Id, Column::NextDue])
-            .filter(Column::Id.is_in(parcels.iter().map(|parcel| parcel.0)))
+            .filter(self.among(Column::Id, parcels.iter().map(|parcel| parcel.0)))
             .filter(Column::NextDue.is_not_null())
             .into_tuple()
             .all(&self.transaction)
@@ -91,7 +88,7 @@ impl Tx {
     /// moved. Locking by id keeps two replicas that fire the same parcels from waiting for each other.
     pub async fn lock_due(&self, parcels: &[ParcelId], at: Timestamp) -> Result<Vec<Parcel>, StoreError> {
         let mut query = Entity::find()
-            .filter(Column::Id.is_in(parcels.iter().map(|parcel| parcel.0)))
+            .filter(self.among(Column::Id, parcels.iter().map(|parcel| parcel.0)))
             .filter(Expr::col(Column::NextDue).add(0_i64).lte(to_millis(at)))
             .order_by(Column::Id, Order::Asc);
         if self.is_postgres() {
@@ -143,24 +140,8 @@ impl Tx {
             }
             return Ok(saved);
         }
-        let mut values = Vec::with_capacity(parcels.len() * 12);
-        let mut tuples = Vec::with_capacity(parcels.len());
-        for parcel in parcels {
-            let row = to_row(parcel, parcel.version() + 1, now);
-            tuples.push(tuple(values.len()));
-            values.extend(changing(row, parcel.version()));
-        }
-        let sql = format!(
-            "UPDATE parcel SET state = v.state, state_since = v.state_since, remind_from = v.remind_from,
-                recall_at = v.recall_at, recalls = v.recalls, reminders_sent = v.reminders_sent,
-                last_reminded_at = v.last_reminded_at, plan = v.plan, planned_at = v.planned_at,
-                next_due = v.next_due, version = v.version + 1
-            FROM (VALUES {}) AS v (id, version, state, state_since, remind_from, recall_at, recalls, reminders_sent,
-                last_reminded_at, plan, planned_at, next_due)
-            WHERE parcel.id = v.id AND parcel.version = v.version",
-            tuples.join(",")
-        );
-        if self.execute(&sql, values).await? != parcels.len() as u64 {
+        let rows: Vec<Model> = parcels.iter().map(|parcel| to_row(parcel, parcel.version(), now)).collect();
+        if self.execute(&update(), changing(&rows)).await? != parcels.len() as u64 {
             return Err(StoreError::Conflict);
         }
         for parcel in parcels {
@@ -168,60 +149,38 @@ impl Tx {
         }
         Ok(parcels.iter().map(|parcel| with_version(parcel, parcel.version() + 1)).collect())
     }
-
-    /// As [`Tx::append_event`], for many: in this order within each courier's log, and the couriers always in the same
-    /// order, so that two transactions never wait for each other.
-    pub async fn append_events(&self, events: &[(&Parcel, &CourierEvent)]) -> Result<(), StoreError> {
-        let mut couriers: Vec<&CourierId> = events.iter().map(|(parcel, _)| &parcel.facts().courier).collect();
-        couriers.sort_unstable();
-        couriers.dedup();
-        let mut rows = Vec::with_capacity(events.len());
-        for courier in couriers {
-            let its: Vec<_> = events.iter().filter(|(parcel, _)| parcel.facts().courier == *courier).collect();
-            let count = i64::try_from(its.len()).unwrap_or(i64::MAX);
-            let take = self.statement(
-                "UPDATE courier SET newest_sequence = newest_sequence + $1 WHERE id = $2 RETURNING newest_sequence",
-                vec![count.into(), courier.as_str().into()],
-            );
-            let taken = self.transaction.query_one_raw(take).await.map_err(failure)?.ok_or(StoreError::NotFound)?;
-            let newest: i64 = taken.try_get_by_index(0).map_err(failure)?;
-            for ((parcel, event), sequence) in its.into_iter().zip(newest - count + 1..) {
-                rows.push(event_row::to_row(parcel, event, sequence).into_active_model());
-            }
-        }
-        if rows.is_empty() {
-            return Ok(());
-        }
-        courier_event::Entity::insert_many(rows).exec_without_returning(&self.transaction).await.map_err(failure)?;
-        Ok(())
-    }
 }
 
 /// What a step of a deadline can change, after the id and the version it was read with.
-fn changing(row: Model, version: i64) -> [Value; 12] {
-    [
-        row.id.into(),
-        version.into(),
-        row.state.into(),
-        row.state_since.into(),
-        row.remind_from.into(),
-        row.recall_at.into(),
-        row.recalls.into(),
-        row.reminders_sent.into(),
-        row.last_reminded_at.into(),
-        row.plan.into(),
-        row.planned_at.into(),
-        row.next_due.into(),
+fn changing(rows: &[Model]) -> Vec<Value> {
+    vec![
+        column(rows, |row| row.id),
+        column(rows, |row| row.version),
+        column(rows, |row| row.state.clone()),
+        column(rows, |row| row.state_since),
+        numbers(rows, |row| row.remind_from),
+        numbers(rows, |row| row.recall_at),
+        numbers(rows, |row| row.recalls),
+        numbers(rows, |row| row.reminders_sent),
+        numbers(rows, |row| row.last_reminded_at),
+        texts(rows, |row| row.plan.as_ref()),
+        numbers(rows, |row| row.planned_at),
+        numbers(rows, |row| row.next_due),
     ]
 }
 
-/// The places of one row's values, each with its type: PostgreSQL takes it from nowhere else.
-fn tuple(before: usize) -> String {
-    const TYPES: [&str; 12] = [
-        "uuid", "bigint", "text", "bigint", "bigint", "bigint", "bigint", "bigint", "bigint", "text", "bigint",
-        "bigint",
-    ];
-    let places: Vec<String> =
-        TYPES.iter().enumerate().map(|(i, kind)| format!("${}::{kind}", before + i + 1)).collect();
-    format!("({})", places.join(","))
+/// Takes [`changing`].
+fn update() -> String {
+    let numbers =
+        ["remind_from", "recall_at", "recalls", "reminders_sent", "last_reminded_at", "planned_at", "next_due"];
+    let numbers = numbers.map(|name| format!("{name} = {}", number(&format!("v.{name}")))).join(", ");
+    format!(
+        "UPDATE parcel SET state = v.state, state_since = v.state_since, plan = {}, {numbers}, version = v.version + 1
+        FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[],
+            $8::bigint[], $9::bigint[], $10::text[], $11::bigint[], $12::bigint[])
+            AS v (id, version, state, state_since, remind_from, recall_at, recalls, reminders_sent, last_reminded_at,
+                plan, planned_at, next_due)
+        WHERE parcel.id = v.id AND parcel.version = v.version",
+        text("v.plan")
+    )
 }

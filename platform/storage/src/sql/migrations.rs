@@ -1,6 +1,7 @@
-//! The schema, step by step. A step is SQL that both databases understand, and works beside the previous release.
+//! The schema, step by step. A step is SQL that both databases understand, and works beside the previous release; what
+//! only PostgreSQL gains by is done only there.
 
-use sea_orm::{ConnectionTrait, DbErr};
+use sea_orm::{ConnectionTrait, DbBackend, DbErr};
 use sea_orm_migration::{MigrationName, MigrationTrait, MigratorTrait, SchemaManager, async_trait};
 
 /// Every step, oldest first. A step that was released never changes.
@@ -17,6 +18,7 @@ impl MigratorTrait for Migrator {
             Box::new(Step { name: "0007_trusted_identity", sql: include_str!("migrations/0007_trusted_identity.sql") }),
             Box::new(Step { name: "0007_consent_ledger", sql: include_str!("migrations/0007_consent_ledger.sql") }),
             Box::new(Step { name: "0008_rearm", sql: include_str!("migrations/0008_rearm.sql") }),
+            Box::new(OnPostgres(Step { name: "0009_event_keys", sql: include_str!("migrations/0009_event_keys.sql") })),
         ]
     }
 }
@@ -36,5 +38,23 @@ impl MigrationName for Step {
 impl MigrationTrait for Step {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         manager.get_connection().execute_unprepared(self.sql).await.map(|_| ())
+    }
+}
+
+struct OnPostgres(Step);
+
+impl MigrationName for OnPostgres {
+    fn name(&self) -> &str {
+        self.0.name()
+    }
+}
+
+#[async_trait::async_trait]
+impl MigrationTrait for OnPostgres {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        match manager.get_database_backend() {
+            DbBackend::Postgres => self.0.up(manager).await,
+            _ => Ok(()),
+        }
     }
 }

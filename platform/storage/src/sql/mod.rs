@@ -1,5 +1,6 @@
 //! The rows and how they are reached. sea-orm is named in this folder and nowhere else.
 
+mod arrays;
 mod communities;
 mod consents;
 mod couriers;

@@ -17,6 +17,7 @@ use sea_orm::{
 use uuid::Uuid;
 
 use super::{
+    arrays::column,
     entity::{consent_in_force, pickup, resident, template},
     failure::failure,
     parcel_row::UNRESOLVED,
@@ -186,16 +187,19 @@ impl Tx {
         if residents.is_empty() {
             return Ok(pickups);
         }
-        let places: Vec<String> = (1..=residents.len()).map(|place| format!("${place}")).collect();
+        let (among, values) = if self.is_postgres() {
+            ("= ANY($1)".to_owned(), vec![column(residents, |resident| resident.0)])
+        } else {
+            let places: Vec<String> = (1..=residents.len()).map(|place| format!("${place}")).collect();
+            (format!("IN ({})", places.join(",")), residents.iter().map(|resident| resident.0.into()).collect())
+        };
         let sql = format!(
             "SELECT resident, picked_up_at FROM (
                 SELECT resident, picked_up_at,
                     row_number() OVER (PARTITION BY resident ORDER BY picked_up_at DESC) AS place
-                FROM pickup WHERE resident IN ({})
-            ) AS ranked WHERE place <= {limit} ORDER BY resident, picked_up_at DESC",
-            places.join(",")
+                FROM pickup WHERE resident {among}
+            ) AS ranked WHERE place <= {limit} ORDER BY resident, picked_up_at DESC"
         );
-        let values = residents.iter().map(|resident| resident.0.into()).collect();
         for row in self.transaction.query_all_raw(self.statement(&sql, values)).await.map_err(failure)? {
             let resident: Uuid = row.try_get_by_index(0).map_err(failure)?;
             let picked_up_at = from_millis(row.try_get_by_index(1).map_err(failure)?)?;
@@ -209,7 +213,7 @@ impl Tx {
         let rows: Vec<Uuid> = resident::Entity::find()
             .select_only()
             .column(resident::Column::Id)
-            .filter(resident::Column::Id.is_in(residents.iter().map(|resident| resident.0)))
+            .filter(self.among(resident::Column::Id, residents.iter().map(|resident| resident.0)))
             .filter(resident::Column::Email.ne(""))
             .into_tuple()
             .all(&self.transaction)
