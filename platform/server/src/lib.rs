@@ -21,7 +21,7 @@ mod problem;
 mod rearm;
 mod recognition;
 mod retention;
-mod timers;
+pub mod timers;
 pub mod tls;
 mod vault;
 mod vision;

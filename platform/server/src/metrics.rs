@@ -7,6 +7,7 @@ use opentelemetry::{
 };
 
 /// The instruments of the platform.
+#[expect(missing_docs, reason = "each instrument is described where it is made")]
 pub struct Metrics {
     pub rpcs: Histogram<f64>,
     pub strangers: Counter<u64>,

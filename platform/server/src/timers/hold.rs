@@ -31,6 +31,8 @@ struct Held {
     /// Whether one page, the only one read, was all of it.
     whole: bool,
     pages: usize,
+    /// Whether an acknowledgement is on its way: until it is answered, nobody knows where in the index the unread begin.
+    acknowledging: bool,
 }
 
 /// An acknowledgement to be sent.
@@ -58,6 +60,7 @@ impl Hold {
             unread: true,
             whole: false,
             pages: 0,
+            acknowledging: false,
         };
         let held = self.slots.entry(lease.slot).or_insert(fresh);
         (held.lease, held.stands, held.unread, held.whole, held.pages) = (lease, true, true, false, 0);
@@ -65,7 +68,8 @@ impl Hold {
 
     /// Slots that have more to read.
     pub fn unread(&self) -> Vec<Lease> {
-        let mut unread: Vec<Lease> = self.slots.values().filter(|held| held.unread).map(|held| held.lease).collect();
+        let ready = self.slots.values().filter(|held| held.unread && !held.acknowledging);
+        let mut unread: Vec<Lease> = ready.map(|held| held.lease).collect();
         unread.sort_unstable_by_key(|lease| lease.slot.start());
         unread
     }
@@ -129,12 +133,13 @@ impl Hold {
         }
     }
 
-    /// What can be acknowledged: slots that are done, and parts of large ones.
+    /// What can be acknowledged: slots that are done, and parts of large ones. Each must come back by
+    /// [`Hold::acknowledged`].
     pub fn ended(&mut self) -> Vec<Ended> {
         let mut ended = Vec::new();
         self.slots.retain(|_, held| {
             let done = held.pending.is_empty() && !held.unread;
-            if !done && held.fired.len() < PAGE {
+            if held.acknowledging || (!done && held.fired.len() < PAGE) {
                 return true;
             }
             let extent = match (done, held.whole && held.stands) {
@@ -142,12 +147,20 @@ impl Hold {
                 (true, true) => Extent::Whole,
                 (true, false) => Extent::Rest,
             };
+            held.acknowledging = true;
             let fired = std::mem::take(&mut held.fired);
-            self.count -= fired.len();
             ended.push(Ended { lease: held.lease, fired, extent });
             !done
         });
         ended
+    }
+
+    /// So many timers of a slot are out of the index, or will be fired once more.
+    pub fn acknowledged(&mut self, slot: Slot, count: usize) {
+        self.count -= count;
+        if let Some(held) = self.slots.get_mut(&slot) {
+            held.acknowledging = false;
+        }
     }
 
     /// Leases that stand.
@@ -200,7 +213,9 @@ mod tests {
         hold.fired(&second);
         let fired = vec![timer(1, 5), timer(2, 7)];
         assert_eq!(hold.ended(), [Ended { lease: lease(1), fired, extent: Extent::Whole }]);
-        assert_eq!((hold.len(), hold.next()), (0, None));
+        assert_eq!((hold.len(), hold.next()), (2, None));
+        hold.acknowledged(lease(1).slot, 2);
+        assert_eq!(hold.len(), 0);
     }
 
     #[test]
@@ -248,6 +263,8 @@ mod tests {
         let due = hold.due(at(5), PAGE);
         hold.fired(&due);
         assert_eq!(hold.ended()[0].extent, Extent::Part);
+        assert_eq!((hold.unread(), hold.ended()), (vec![], vec![]), "one acknowledgement is on its way");
+        hold.acknowledged(lease(1).slot, PAGE);
         assert_eq!((hold.unacknowledged(lease(1).slot), hold.unread()), (0, vec![lease(1)]));
         hold.read(lease(1).slot, 0, &[]);
         assert_eq!(hold.ended()[0].extent, Extent::Rest);

@@ -1,5 +1,7 @@
 //! Deadlines at work: slots of the index are leased a little ahead, their timers held in memory and fired at their own
 //! millisecond; what the index misses is put back or swept from the rows. Each parcel decides for itself (`fire`).
+//!
+//! The loop stands on a [`Ground`], which is the platform; tests and benchmarks have others.
 
 mod ground;
 mod hold;
@@ -22,6 +24,7 @@ pub use self::{
     run::run,
     sweep::sweep,
 };
+pub use crate::{fire::Fired, metrics::Metrics, problem::Problem};
 
 /// Slots are leased this long before they begin, so that their timers are at hand when they do.
 const AHEAD: SignedDuration = SignedDuration::from_secs(1);

@@ -1,13 +1,18 @@
-//! The loop: lease, read, fire, acknowledge, renew, sleep until the next of these.
+//! The loop: lease, read, fire, acknowledge, renew, sleep until the next of these. Nothing that is due waits for an
+//! acknowledgement.
 
 use std::collections::HashMap;
 
+use futures::future::join_all;
 use gatepost_domain::{
     Timestamp,
-    ports::{PAGE, Slot, Terms, Timer, TimersError},
+    ports::{Lease, PAGE, Slot, Terms, Timer, TimersError},
 };
 use jiff::SignedDuration;
-use tokio::{sync::watch, task::JoinSet};
+use tokio::{
+    sync::watch,
+    task::{AbortHandle, JoinSet},
+};
 use tokio_util::sync::CancellationToken;
 
 use super::{AHEAD, ground::Ground, hold::Hold, rebuild::rebuild};
@@ -47,6 +52,9 @@ pub async fn run<G: Ground>(ground: G, draining: CancellationToken) -> anyhow::R
             () = changed(woken.clone()) => {}
             () = ground.clock().sleep_until(local) => {}
         }
+        while let Some(outcome) = keeper.work.try_join_next() {
+            keeper.worked(outcome);
+        }
     }
     keeper.give_back().await;
     Ok(())
@@ -61,6 +69,8 @@ async fn changed(mut woken: watch::Receiver<u64>) {
 /// What a piece of work under way came to.
 enum Outcome {
     Fired(Vec<(Timer, Slot)>, Result<Fired, String>),
+    /// So many timers of a slot.
+    Acknowledged(Slot, usize),
     Rebuilt(Result<(), TimersError>),
 }
 
@@ -70,7 +80,7 @@ struct Keeper<G> {
     hold: Hold,
     work: JoinSet<Outcome>,
     batches: usize,
-    rebuilding: bool,
+    rebuilding: Option<AbortHandle>,
     /// No rebuild before then.
     rebuild_at: Timestamp,
     /// When to claim; at once when unset.
@@ -88,7 +98,7 @@ impl<G: Ground> Keeper<G> {
             hold: Hold::default(),
             work: JoinSet::new(),
             batches: 0,
-            rebuilding: false,
+            rebuilding: None,
             rebuild_at: Timestamp::MIN,
             look_at: None,
             renew_at: Timestamp::MIN,
@@ -103,7 +113,7 @@ impl<G: Ground> Keeper<G> {
         }
         self.read().await;
         self.fire();
-        self.acknowledge().await;
+        self.acknowledge();
         self.renew().await;
         self.ground.metrics().timers_held.record(self.hold.len() as u64, &[]);
     }
@@ -188,38 +198,52 @@ impl<G: Ground> Keeper<G> {
     }
 
     fn rebuild(&mut self) {
-        if !self.rebuilding && self.rebuild_at <= self.ground.shared_now() {
-            self.rebuilding = true;
+        if self.rebuilding.is_none() && self.rebuild_at <= self.ground.shared_now() {
             let ground = self.ground.clone();
-            self.work.spawn(async move { Outcome::Rebuilt(rebuild(&ground).await) });
+            self.rebuilding = Some(self.work.spawn(async move { Outcome::Rebuilt(rebuild(&ground).await) }));
         }
     }
 
-    /// Reads what was leased, as far as there is room.
+    /// Reads what was leased, as far as there is room: a page of each slot, and then of each that has more.
     async fn read(&mut self) {
-        for lease in self.hold.unread() {
-            // A slot that was leased anew is read from its beginning.
-            let mut skip = if self.hold.is_fresh(lease.slot) { 0 } else { self.hold.unacknowledged(lease.slot) };
-            while self.has_room() {
-                match self.ground.index().read(&lease, skip).await {
+        let (mut reached, mut failed): (HashMap<Slot, usize>, bool) = (HashMap::new(), false);
+        while self.has_room() {
+            let room = self.ground.settings().held_max - self.hold.len();
+            let mut unread = self.hold.unread();
+            unread.truncate(room.div_ceil(PAGE));
+            if unread.is_empty() {
+                return;
+            }
+            let pages = unread.iter().map(async |lease| {
+                // A slot that was leased anew is read from its beginning.
+                let begun = if self.hold.is_fresh(lease.slot) { 0 } else { self.hold.unacknowledged(lease.slot) };
+                let skip = reached.get(&lease.slot).copied().unwrap_or(begun);
+                (*lease, skip, self.ground.index().read(lease, skip).await)
+            });
+            for (lease, skip, page) in join_all(pages).await {
+                match page {
                     Ok(page) => {
-                        self.hold.read(lease.slot, skip, &page);
-                        if page.is_empty() && skip == 0 {
-                            // Cancelled, or the index was emptied since it was leased.
-                            self.look_at = None;
-                        }
-                        skip += page.len();
-                        if page.len() < PAGE {
-                            break;
-                        }
+                        reached.insert(lease.slot, skip + page.len());
+                        self.take_in(lease, skip, &page);
                     }
                     Err(error) => {
                         tracing::debug!(%error, "slot not read, it will be tried again");
                         self.look_at = Some(self.ground.shared_now() + PAUSE);
-                        return;
+                        failed = true;
                     }
                 }
             }
+            if failed {
+                return;
+            }
+        }
+    }
+
+    fn take_in(&mut self, lease: Lease, skip: usize, page: &[Timer]) {
+        self.hold.read(lease.slot, skip, page);
+        if page.is_empty() && skip == 0 {
+            // Cancelled, or the index was emptied since it was leased.
+            self.look_at = None;
         }
     }
 
@@ -259,8 +283,9 @@ impl<G: Ground> Keeper<G> {
                 tracing::error!(timers = timers.len(), error, "deadlines not handled, they will be tried again");
                 self.one_by_one(timers, now);
             }
+            Ok(Outcome::Acknowledged(slot, count)) => self.hold.acknowledged(slot, count),
             Ok(Outcome::Rebuilt(result)) => {
-                self.rebuilding = false;
+                self.rebuilding = None;
                 self.rebuild_at = now + PAUSE;
                 // What was put there is to be claimed.
                 self.look_at = Some(now);
@@ -273,7 +298,7 @@ impl<G: Ground> Keeper<G> {
                 // The lease of what it held runs out, and somebody fires it.
                 tracing::error!(%error, "a batch of timers panicked");
                 self.batches = self.batches.saturating_sub(1);
-                self.rebuilding = false;
+                self.rebuilding = None;
             }
         }
     }
@@ -301,13 +326,18 @@ impl<G: Ground> Keeper<G> {
         });
     }
 
-    async fn acknowledge(&mut self) {
+    /// Begins to acknowledge what was fired.
+    fn acknowledge(&mut self) {
         for ended in self.hold.ended() {
             failpoint::die_at("timers.acknowledging");
-            if let Err(error) = self.ground.index().acknowledge(&ended.lease, &ended.fired, ended.extent).await {
-                // Its lease runs out, everything in it is fired again, and nothing happens.
-                tracing::debug!(%error, "slot not acknowledged");
-            }
+            let ground = self.ground.clone();
+            self.work.spawn(async move {
+                if let Err(error) = ground.index().acknowledge(&ended.lease, &ended.fired, ended.extent).await {
+                    // Its lease runs out, everything in it is fired again, and nothing happens.
+                    tracing::debug!(%error, "slot not acknowledged");
+                }
+                Outcome::Acknowledged(ended.lease.slot, ended.fired.len())
+            });
         }
     }
 
@@ -335,20 +365,30 @@ impl<G: Ground> Keeper<G> {
 
     /// Finishes what is under way and gives back the rest, so that others need not wait for the leases to end.
     async fn give_back(&mut self) {
-        while let Some(outcome) = self.work.join_next().await {
-            // A rebuild may take long; whoever goes on begins where it was.
-            if self.rebuilding && self.batches == 0 {
-                self.work.abort_all();
-            }
-            if let Ok(Outcome::Fired(timers, Ok(fired))) = outcome {
-                let not_due = |timer: &Timer| fired.not_due.iter().any(|later| later.parcel == timer.parcel);
-                let done: Vec<_> = timers.into_iter().filter(|(timer, _)| !not_due(timer)).collect();
-                self.hold.fired(&done);
-            }
+        if let Some(rebuilding) = self.rebuilding.take() {
+            // It may take long; whoever goes on begins where it was.
+            rebuilding.abort();
         }
-        self.acknowledge().await;
+        self.finish().await;
+        self.acknowledge();
+        self.finish().await;
         if let Err(error) = self.ground.index().release(&self.hold.leases()).await {
             tracing::warn!(%error, "slots not given back, their leases run out");
+        }
+    }
+
+    /// Returns when nothing is under way any more.
+    async fn finish(&mut self) {
+        while let Some(outcome) = self.work.join_next().await {
+            match outcome {
+                Ok(Outcome::Fired(timers, Ok(fired))) => {
+                    let not_due = |timer: &Timer| fired.not_due.iter().any(|later| later.parcel == timer.parcel);
+                    let done: Vec<_> = timers.into_iter().filter(|(timer, _)| !not_due(timer)).collect();
+                    self.hold.fired(&done);
+                }
+                Ok(Outcome::Acknowledged(slot, count)) => self.hold.acknowledged(slot, count),
+                Ok(Outcome::Fired(_, Err(_)) | Outcome::Rebuilt(_)) | Err(_) => {}
+            }
         }
     }
 }

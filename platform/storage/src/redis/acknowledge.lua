@@ -10,10 +10,19 @@ if held and ARGV[4] == 'whole' then
   redis.call('ZREM', KEYS[1], ARGV[1])
   return 1
 end
-for i = 5, #ARGV, 2 do
-  local offset = redis.call('ZSCORE', KEYS[2], ARGV[i + 1])
-  if offset and tonumber(offset) == tonumber(ARGV[i]) then
-    redis.call('ZREM', KEYS[2], ARGV[i + 1])
+local members = {}
+for i = 6, #ARGV, 2 do
+  members[#members + 1] = ARGV[i]
+end
+if #members > 0 then
+  local fired = {}
+  for i, offset in ipairs(redis.call('ZMSCORE', KEYS[2], unpack(members))) do
+    if offset and tonumber(offset) == tonumber(ARGV[3 + 2 * i]) then
+      fired[#fired + 1] = members[i]
+    end
+  end
+  if #fired > 0 then
+    redis.call('ZREM', KEYS[2], unpack(fired))
   end
 end
 if redis.call('EXISTS', KEYS[2]) == 0 then

@@ -10,12 +10,14 @@ end
 -- A page of a rebuild may be older than what is there: then the earlier time stays, and looks too early, which is no harm.
 local mode = ARGV[1] ~= '' and 'LT' or 'CH'
 local at = 2
+local freed = {}
 for bucket = 3, #KEYS do
   local slot, start, puts, takes = ARGV[at], ARGV[at + 1], tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3])
   at = at + 4
   if puts > 0 then
     redis.call('ZADD', KEYS[bucket], mode, unpack(ARGV, at, at + puts * 2 - 1))
-    redis.call('ZADD', KEYS[1], start, slot)
+    freed[#freed + 1] = start
+    freed[#freed + 1] = slot
     at = at + puts * 2
   end
   for _ = 1, takes do
@@ -25,5 +27,8 @@ for bucket = 3, #KEYS do
     end
     at = at + 2
   end
+end
+if #freed > 0 then
+  redis.call('ZADD', KEYS[1], unpack(freed))
 end
 return 0

@@ -339,8 +339,9 @@ impl Timers for RedisTimers {
     }
 
     async fn renew(&self, leases: &[Lease], now: Timestamp, terms: Terms) -> Result<Vec<Option<Lease>>, TimersError> {
-        let mut renewed = HashMap::with_capacity(leases.len());
-        for (shard, leases) in by_shard(leases) {
+        let shards = by_shard(leases);
+        let run = shards.iter().map(async |(shard, leases)| {
+            let (shard, mut renewed) = (*shard, Vec::with_capacity(leases.len()));
             for leases in leases.chunks(PAGE / 2) {
                 let mut call = Call::on(vec![self.keys.index(shard), self.keys.count(shard)])
                     .with(self.time(now))
@@ -361,6 +362,11 @@ impl Timers for RedisTimers {
                 let token = score_to_token(&token)?;
                 renewed.extend(leases.iter().zip(held).map(|(lease, held)| (lease.slot, (held == 1).then_some(token))));
             }
+            Ok(renewed)
+        });
+        let mut renewed = HashMap::with_capacity(leases.len());
+        for shard in join_all(run).await {
+            renewed.extend(shard?);
         }
         let after = |lease: &Lease| {
             let token = renewed.get(&lease.slot).copied().flatten();
