@@ -16,7 +16,7 @@ pub fn parcel(number: u32) -> ParcelId {
 pub async fn crowd(url: &str, count: u32, between: SignedDuration) {
     let database = Database::connect(url).await.expect("the database answers");
     let columns: Vec<String> = columns(&database).await;
-    let step = between.as_millis();
+    let step = between.as_micros();
     let values = columns.iter().map(|column| match column.as_str() {
         "id" if database.get_database_backend() == DbBackend::Sqlite => {
             "unhex(printf('%032x', 3221225472 + n))".to_owned()
@@ -24,7 +24,7 @@ pub async fn crowd(url: &str, count: u32, between: SignedDuration) {
         "id" => "lpad(to_hex(3221225472 + n), 32, '0')::uuid".to_owned(),
         "tracking_number" | "compartment" => "'C' || n".to_owned(),
         "held_locker" | "held_compartment" => "NULL".to_owned(),
-        "next_due" | "remind_from" | "recall_at" => format!("{column} + n * {step}"),
+        "next_due" | "remind_from" | "recall_at" => format!("{column} + n * {step} / 1000"),
         _ => column.clone(),
     });
     let (names, values) = (columns.join(","), values.collect::<Vec<_>>().join(","));

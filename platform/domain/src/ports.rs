@@ -22,7 +22,7 @@ pub trait Timers: Send + Sync + 'static {
     async fn claim(&self, now: Timestamp, terms: Terms) -> Result<Claim, TimersError>;
 
     /// The next timers of a leased slot, earliest first, leaving out the first `skip`: those read and not yet
-    /// acknowledged. Fewer than [`PAGE`] means that these were the last.
+    /// acknowledged. Fewer than [`READ`] means that these were the last.
     async fn read(&self, lease: &Lease, skip: usize) -> Result<Vec<Timer>, TimersError>;
 
     /// Prolongs leases as if they were claimed now; `None` for those that are no longer held.
@@ -46,8 +46,12 @@ pub trait Timers: Send + Sync + 'static {
     async fn missing(&self, timers: &[Timer]) -> Result<Vec<Timer>, TimersError>;
 }
 
-/// The most timers that one call to an index reads or removes.
+/// The most timers that one call to an index puts in or removes.
 pub const PAGE: usize = 500;
+
+/// The most timers that one call to an index reads: what is due at one instant should be one page of its slot, for a slot
+/// that was read in one page is acknowledged as a whole.
+pub const READ: usize = 2_000;
 
 /// One entry of the index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

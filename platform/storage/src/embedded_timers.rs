@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use gatepost_domain::{
     Timestamp,
     id::ParcelId,
-    ports::{Claim, Extent, Lease, Move, PAGE, Slot, Terms, Timer, Timers, TimersError, millis_up},
+    ports::{Claim, Extent, Lease, Move, READ, Slot, Terms, Timer, Timers, TimersError, millis_up},
 };
 
 /// How long a slot is. Here it only bounds how much is read ahead.
@@ -135,7 +135,7 @@ impl Timers for EmbeddedTimers {
     async fn read(&self, lease: &Lease, skip: usize) -> Result<Vec<Timer>, TimersError> {
         let index = self.index();
         let timers = index.slots.get(&lease.slot.number).map(|bucket| &bucket.timers);
-        let page = timers.into_iter().flatten().skip(skip).take(PAGE);
+        let page = timers.into_iter().flatten().skip(skip).take(READ);
         Ok(page.filter_map(|(due, parcel)| timer(*due, *parcel)).collect())
     }
 

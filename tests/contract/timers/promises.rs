@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use gatepost_domain::{
     Timestamp,
     id::ParcelId,
-    ports::{Claim, Extent, Lease, Move, PAGE, Terms, Timer, Timers, TimersError},
+    ports::{Claim, Extent, Lease, Move, READ, Terms, Timer, Timers, TimersError},
 };
 use jiff::SignedDuration;
 use uuid::Uuid;
@@ -42,10 +42,10 @@ pub async fn read_all(timers: &dyn Timers, leases: &[Lease]) -> Vec<Timer> {
         let mut skip = 0;
         loop {
             let page = timers.read(lease, skip).await.unwrap();
-            assert!(page.is_sorted() && page.len() <= PAGE);
+            assert!(page.is_sorted() && page.len() <= READ);
             skip += page.len();
             all.extend(&page);
-            if page.len() < PAGE {
+            if page.len() < READ {
                 break;
             }
         }
@@ -332,7 +332,7 @@ pub async fn a_burst_is_read_and_acknowledged_page_by_page(bench: Bench) {
     for lease in &leases {
         loop {
             let page = timers.read(lease, 0).await.unwrap();
-            let ended = page.len() < PAGE;
+            let ended = page.len() < READ;
             let extent = if ended { Extent::Rest } else { Extent::Part };
             timers.acknowledge(lease, &page, extent).await.unwrap();
             assert!(page.into_iter().all(|timer| fired.insert(timer)), "read after it was acknowledged");

@@ -70,6 +70,8 @@ impl Postgres {
             "synchronous_commit=off",
             "max_connections=300",
             "shared_buffers=32MB",
+            // So that a benchmark can tell when each row was there for others to see.
+            "track_commit_timestamp=on",
         ];
         let mut arguments = vec!["-D", &path];
         for setting in &settings {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use gatepost_domain::{
     Timestamp,
-    ports::{Extent, Lease, PAGE, Slot, Timer},
+    ports::{Extent, Lease, PAGE, READ, Slot, Timer},
 };
 
 /// What is held.
@@ -93,7 +93,7 @@ impl Hold {
                 self.count += 1;
             }
         }
-        held.unread = page.len() == PAGE;
+        held.unread = page.len() == READ;
         held.pages += 1;
         held.whole = skip == 0 && held.pages == 1 && !held.unread;
     }
@@ -139,10 +139,11 @@ impl Hold {
         let mut ended = Vec::new();
         self.slots.retain(|_, held| {
             let done = held.pending.is_empty() && !held.unread;
-            if held.acknowledging || (!done && held.fired.len() < PAGE) {
+            let whole = held.whole && held.stands;
+            if held.acknowledging || (!done && (whole || held.fired.len() < PAGE)) {
                 return true;
             }
-            let extent = match (done, held.whole && held.stands) {
+            let extent = match (done, whole) {
                 (false, _) => Extent::Part,
                 (true, true) => Extent::Whole,
                 (true, false) => Extent::Rest,
@@ -258,13 +259,13 @@ mod tests {
     fn a_large_slot_is_acknowledged_in_parts() {
         let mut hold = Hold::default();
         hold.lease(lease(1));
-        let page: Vec<Timer> = (0..PAGE as u128).map(|number| timer(number, 5)).collect();
+        let page: Vec<Timer> = (0..READ as u128).map(|number| timer(number, 5)).collect();
         hold.read(lease(1).slot, 0, &page);
-        let due = hold.due(at(5), PAGE);
+        let due = hold.due(at(5), READ);
         hold.fired(&due);
         assert_eq!(hold.ended()[0].extent, Extent::Part);
         assert_eq!((hold.unread(), hold.ended()), (vec![], vec![]), "one acknowledgement is on its way");
-        hold.acknowledged(lease(1).slot, PAGE);
+        hold.acknowledged(lease(1).slot, READ);
         assert_eq!((hold.unacknowledged(lease(1).slot), hold.unread()), (0, vec![lease(1)]));
         hold.read(lease(1).slot, 0, &[]);
         assert_eq!(hold.ended()[0].extent, Extent::Rest);

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use futures::future::join_all;
 use gatepost_domain::{
     Timestamp,
-    ports::{Lease, PAGE, Slot, Terms, Timer, TimersError},
+    ports::{Lease, READ, Slot, Terms, Timer, TimersError},
 };
 use jiff::SignedDuration;
 use tokio::{
@@ -210,7 +210,7 @@ impl<G: Ground> Keeper<G> {
         while self.has_room() {
             let room = self.ground.settings().held_max - self.hold.len();
             let mut unread = self.hold.unread();
-            unread.truncate(room.div_ceil(PAGE));
+            unread.truncate(room.div_ceil(READ));
             if unread.is_empty() {
                 return;
             }

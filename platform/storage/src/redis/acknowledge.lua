@@ -1,14 +1,16 @@
 #!lua flags=allow-oom
 -- Takes fired timers out of a slot. A member that has another offset by now was put there anew and stays.
 -- KEYS: index, bucket.
--- ARGV: slot, its start, token, 'part', 'rest' or 'whole', then offset and member, pair by pair.
+-- ARGV: slot, its start, token, then 'whole', or 'part' or 'rest' with offset and member, pair by pair.
 -- Answers 1 while the lease stands, else 0.
 local score = redis.call('ZSCORE', KEYS[1], ARGV[1])
 local held = score and tonumber(score) == tonumber(ARGV[3])
-if held and ARGV[4] == 'whole' then
-  redis.call('UNLINK', KEYS[2])
-  redis.call('ZREM', KEYS[1], ARGV[1])
-  return 1
+if ARGV[4] == 'whole' then
+  if held then
+    redis.call('UNLINK', KEYS[2])
+    redis.call('ZREM', KEYS[1], ARGV[1])
+  end
+  return held and 1 or 0
 end
 local members = {}
 for i = 6, #ARGV, 2 do

@@ -33,7 +33,7 @@ use async_trait::async_trait;
 use futures::future::{join, join_all};
 use gatepost_domain::{
     Timestamp,
-    ports::{Claim, Extent, Lease, Move, PAGE, Slot, Terms, Timer, Timers, TimersError},
+    ports::{Claim, Extent, Lease, Move, PAGE, READ, Slot, Terms, Timer, Timers, TimersError},
 };
 use jiff::SignedDuration;
 use uuid::Uuid;
@@ -212,6 +212,19 @@ impl RedisTimers {
         calls
     }
 
+    /// Whether the lease stands.
+    async fn take_out(&self, lease: &Lease, fired: &[Timer], extent: &str) -> Result<bool, TimersError> {
+        let slot = lease.slot;
+        let mut call = Call::on(vec![self.keys.index(slot.shard), self.keys.bucket(slot)])
+            .with(member(slot))
+            .with(slot.start().to_string())
+            .with(token_to_score(lease.token))
+            .with(extent);
+        add_timers(&mut call, slot, fired);
+        let held: i64 = self.connection.run(slot.shard, &self.scripts.acknowledge, &call).await?;
+        Ok(held == 1)
+    }
+
     async fn claim_from(&self, shard: u16, now: Timestamp, terms: Terms) -> Result<Claimed, TimersError> {
         let call = Call::on(vec![self.keys.index(shard), self.keys.loaded(shard), self.keys.count(shard)])
             .with(self.time(now))
@@ -329,7 +342,7 @@ impl Timers for RedisTimers {
 
     async fn read(&self, lease: &Lease, skip: usize) -> Result<Vec<Timer>, TimersError> {
         let mut command = redis::cmd("ZRANGE");
-        command.arg(self.keys.bucket(lease.slot)).arg(skip).arg(skip + PAGE - 1).arg("WITHSCORES");
+        command.arg(self.keys.bucket(lease.slot)).arg(skip).arg(skip + READ - 1).arg("WITHSCORES");
         let page: Vec<(Vec<u8>, f64)> = self.connection.query(lease.slot.shard, &command).await?;
         if page.is_empty() && skip == 0 {
             // Everything was cancelled, or Redis was emptied: the next look should tell.
@@ -376,24 +389,16 @@ impl Timers for RedisTimers {
     }
 
     async fn acknowledge(&self, lease: &Lease, fired: &[Timer], extent: Extent) -> Result<(), TimersError> {
-        let slot = lease.slot;
+        // While the lease stands nothing was put there, and nobody need look what it is.
+        if extent == Extent::Whole && self.take_out(lease, &[], "whole").await? {
+            return Ok(());
+        }
         let chunks = if fired.is_empty() { vec![fired] } else { fired.chunks(PAGE).collect() };
         let last = chunks.len() - 1;
         for (i, chunk) in chunks.into_iter().enumerate() {
-            let extent = match extent {
-                _ if i < last => "part",
-                Extent::Part => "part",
-                Extent::Rest => "rest",
-                // Nothing was left out, but only the last call may say so.
-                Extent::Whole => "whole",
-            };
-            let mut call = Call::on(vec![self.keys.index(slot.shard), self.keys.bucket(slot)])
-                .with(member(slot))
-                .with(slot.start().to_string())
-                .with(token_to_score(lease.token))
-                .with(extent);
-            add_timers(&mut call, slot, chunk);
-            self.connection.run::<i64>(slot.shard, &self.scripts.acknowledge, &call).await?;
+            // Only the last call may say that nothing was left out.
+            let extent = if i < last || extent == Extent::Part { "part" } else { "rest" };
+            self.take_out(lease, chunk, extent).await?;
         }
         Ok(())
     }
