@@ -33,8 +33,9 @@ pub(super) enum RosterCommand {
     /// Add the residents of a CSV file, and change those it tells otherwise.
     ///
     /// Columns: person_reference,name,phone,email,building,unit,gate_recognition,locker_deposit,notice. The last
-    /// three are consents (yes or no) and the notice text that was shown for them, by version or hash. A resident is
-    /// known again by person_reference.
+    /// three are consents (yes or no) and the notice text that was shown for them, by version or hash. A column
+    /// needs_accessible (yes or no) may be added, for residents whose way to a locker must have no steps; where it is
+    /// missing or empty, the record is kept. A resident is known again by person_reference.
     Import {
         #[command(flatten)]
         import: ImportArgs,
@@ -74,7 +75,7 @@ pub(super) struct ImportArgs {
 /// Imports a roster.
 pub(super) async fn run_roster(client: &Client, command: RosterCommand) -> anyhow::Result<()> {
     let RosterCommand::Import { import, update_consents } = command;
-    let rows = read(&import.file, &roster::COLUMNS)?;
+    let rows = read(&import.file, roster::COLUMNS)?;
     let community = communities::get(client, &import.community).await?;
     let bar = progress(rows.rows.len());
     let mut checked = roster::check(&rows.rows, &community.topology.unwrap_or_default(), &bar);
@@ -101,7 +102,7 @@ pub(super) async fn run_roster(client: &Client, command: RosterCommand) -> anyho
 /// Imports past pickups.
 pub(super) async fn run_pickups(client: &Client, command: PickupsCommand) -> anyhow::Result<()> {
     let PickupsCommand::Import { import } = command;
-    let rows = read(&import.file, &pickups::COLUMNS)?;
+    let rows = read(&import.file, pickups::COLUMNS)?;
     let community = communities::get(client, &import.community).await?;
     let zone = TimeZone::get(&community.time_zone)
         .with_context(|| format!("this program does not know the community's time zone {}", community.time_zone))?;
@@ -153,7 +154,7 @@ async fn send_pickups(client: &Client, rows: Vec<pickups::Pickup>) -> anyhow::Re
     Ok(added)
 }
 
-fn read(file: &Path, columns: &'static [&'static str]) -> anyhow::Result<table::Table> {
+fn read(file: &Path, columns: table::Columns) -> anyhow::Result<table::Table> {
     let size = std::fs::metadata(file).with_context(|| format!("cannot read {}", file.display()))?.len();
     if size > FILE_MAX_BYTES {
         bail!("{} has {size} bytes; an import takes at most {FILE_MAX_BYTES}: split the file", file.display());

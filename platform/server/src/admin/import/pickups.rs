@@ -8,10 +8,10 @@ use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
 use super::Checked;
-use super::table::{Row, RowError};
+use super::table::{Columns, Row, RowError};
 
 /// The header.
-pub(super) const COLUMNS: [&str; 2] = ["person_reference", "picked_up_at"];
+pub(super) const COLUMNS: Columns = Columns { required: &["person_reference", "picked_up_at"], optional: &[] };
 
 /// What rows are held against.
 pub(super) struct Known<'a> {

@@ -7,11 +7,23 @@ use gatepost_proto::v1::{Resident, Topology};
 use indicatif::ProgressBar;
 
 use super::Checked;
-use super::table::{Row, RowError};
+use super::table::{Columns, Row, RowError};
 
 /// The header.
-pub(super) const COLUMNS: [&str; 9] =
-    ["person_reference", "name", "phone", "email", "building", "unit", "gate_recognition", "locker_deposit", "notice"];
+pub(super) const COLUMNS: Columns = Columns {
+    required: &[
+        "person_reference",
+        "name",
+        "phone",
+        "email",
+        "building",
+        "unit",
+        "gate_recognition",
+        "locker_deposit",
+        "notice",
+    ],
+    optional: &["needs_accessible"],
+};
 
 const NAME_MAX: usize = 200;
 const PHONE_MAX: usize = 32;
@@ -23,6 +35,8 @@ pub(super) struct Entry {
     pub(super) line: u64,
     /// Without what the platform alone knows: id, consents, faces.
     pub(super) resident: Resident,
+    /// Whether parcels go only where no steps lead; as on record when the file does not say.
+    pub(super) needs_accessible: Option<bool>,
     pub(super) gate_recognition: bool,
     pub(super) locker_deposit: bool,
     pub(super) notice: String,
@@ -87,8 +101,13 @@ fn entry(row: &Row, buildings: &BTreeMap<String, String>, problems: &mut Problem
         let known: Vec<&str> = buildings.keys().take(20).map(String::as_str).collect();
         format!("is no building of the community; there are {}", known.join(", "))
     });
-    let gate_recognition = consent(problems, "gate_recognition", cell(6));
-    let locker_deposit = consent(problems, "locker_deposit", cell(7));
+    // Nothing written about a consent is not a no: somebody may have forgotten to ask.
+    let gate_recognition = yes_or_no(problems, "gate_recognition", cell(6)).unwrap_or_default();
+    let locker_deposit = yes_or_no(problems, "locker_deposit", cell(7)).unwrap_or_default();
+    let needs_accessible = match cell(9) {
+        "" => None,
+        told => yes_or_no(problems, "needs_accessible", told),
+    };
     check_text(problems, "notice", cell(8), TEXT_MAX);
     problems.expect(!cell(8).is_empty() || !(gate_recognition || locker_deposit), "notice", || {
         "is empty; a consent needs the notice that was shown for it, by version or hash".to_owned()
@@ -100,9 +119,11 @@ fn entry(row: &Row, buildings: &BTreeMap<String, String>, problems: &mut Problem
         building_id: building.cloned().unwrap_or_default(),
         unit: cell(5).to_owned(),
         person_reference: cell(0).to_owned(),
+        needs_accessible: needs_accessible.unwrap_or_default(),
         ..Resident::default()
     };
-    Entry { line: row.line, resident, gate_recognition, locker_deposit, notice: cell(8).to_owned() }
+    let notice = cell(8).to_owned();
+    Entry { line: row.line, resident, needs_accessible, gate_recognition, locker_deposit, notice }
 }
 
 fn check_text(problems: &mut Problems, field: &'static str, text: &str, max: usize) {
@@ -135,15 +156,14 @@ fn check_email(problems: &mut Problems, email: &str) {
     });
 }
 
-fn consent(problems: &mut Problems, field: &'static str, text: &str) -> bool {
+fn yes_or_no(problems: &mut Problems, field: &'static str, text: &str) -> Option<bool> {
     let answer = match text.to_ascii_lowercase().as_str() {
         "yes" => Some(true),
         "no" => Some(false),
         _ => None,
     };
-    // Nothing written is not a no: somebody may have forgotten to ask.
     problems.expect(answer.is_some(), field, || "is neither yes nor no".to_owned());
-    answer.unwrap_or_default()
+    answer
 }
 
 /// Ids by what may stand for a building: its id, or its name if only one has that name.
@@ -166,8 +186,11 @@ mod tests {
     use gatepost_proto::v1::Building;
 
     fn check_lines(lines: &[&str]) -> Checked<Entry> {
-        let text = std::iter::once(COLUMNS.join(",")).chain(lines.iter().map(|line| (*line).to_owned()));
-        let table = table::read(text.collect::<Vec<_>>().join("\n").as_bytes(), &COLUMNS).unwrap();
+        check_file(&format!("{}\n{}", COLUMNS.required.join(","), lines.join("\n")))
+    }
+
+    fn check_file(text: &str) -> Checked<Entry> {
+        let table = table::read(text.as_bytes(), COLUMNS).unwrap();
         let buildings = [("b1", "1号楼"), ("b3", "3号楼")];
         let buildings = buildings.map(|(id, name)| Building { id: id.into(), name: name.into() });
         let topology = Topology { buildings: buildings.into(), ..Topology::default() };
@@ -185,6 +208,24 @@ mod tests {
         assert_eq!((first.resident.building_id.as_str(), first.gate_recognition, first.line), ("b3", true, 2));
         assert_eq!((checked.rows[1].resident.building_id.as_str(), checked.rows[1].locker_deposit), ("b1", false));
         assert_eq!(format!("{first:?}"), "Entry(line 2)");
+    }
+
+    #[test]
+    fn who_needs_a_way_without_steps_may_be_told() {
+        let header = [COLUMNS.required, COLUMNS.optional].concat().join(",");
+        let row = |reference: &str, told: &str| format!("{reference},王芳,,,b1,1,no,no,,{told}");
+        let checked =
+            check_file(&[header, row("P1", "Yes"), row("P2", "no"), row("P3", ""), row("P4", "1")].join("\n"));
+        let told: Vec<_> =
+            checked.rows.iter().map(|row| (row.needs_accessible, row.resident.needs_accessible)).collect();
+        assert_eq!(told, [(Some(true), true), (Some(false), false), (None, false)]);
+        let errors: Vec<String> = checked.rejected.iter().map(ToString::to_string).collect();
+        assert_eq!(errors, ["line 5, field needs_accessible: is neither yes nor no"]);
+        assert_eq!(
+            check_lines(&["P1,王芳,,,b1,1,no,no,"]).rows[0].needs_accessible,
+            None,
+            "the column may be left out"
+        );
     }
 
     #[test]

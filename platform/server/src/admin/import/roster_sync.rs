@@ -102,6 +102,7 @@ impl Sync<'_> {
             &wanted.email,
             &wanted.building_id,
             &wanted.unit,
+            if wanted.needs_accessible { "accessible" } else { "" },
         ]);
         let created = self.send_create(derived, wanted.clone()).await?;
         match residents::get(self.client, &created.id).await {
@@ -120,7 +121,7 @@ impl Sync<'_> {
     }
 
     async fn update(&self, entry: &Entry, known: &Resident) -> Result<bool, Failure> {
-        let paths = differing_fields(&entry.resident, known);
+        let paths = differing_fields(entry, known);
         if paths.is_empty() {
             return Ok(false);
         }
@@ -169,15 +170,17 @@ fn differing<'a>(entry: &'a Entry, resident: &'a Resident) -> impl Iterator<Item
         .filter(|(purpose, agreed)| resident.consents().any(|in_force| in_force == *purpose) != *agreed)
 }
 
-fn differing_fields(wanted: &Resident, known: &Resident) -> Vec<String> {
+fn differing_fields(entry: &Entry, known: &Resident) -> Vec<String> {
+    let wanted = &entry.resident;
     let fields = [
-        ("name", &wanted.name, &known.name),
-        ("phone", &wanted.phone, &known.phone),
-        ("email", &wanted.email, &known.email),
-        ("building_id", &wanted.building_id, &known.building_id),
-        ("unit", &wanted.unit, &known.unit),
+        ("name", wanted.name != known.name),
+        ("phone", wanted.phone != known.phone),
+        ("email", wanted.email != known.email),
+        ("building_id", wanted.building_id != known.building_id),
+        ("unit", wanted.unit != known.unit),
+        ("needs_accessible", entry.needs_accessible.is_some_and(|told| told != known.needs_accessible)),
     ];
-    fields.into_iter().filter(|(_, wanted, known)| wanted != known).map(|(name, ..)| name.to_owned()).collect()
+    fields.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name.to_owned()).collect()
 }
 
 /// The refused row in the words of the rows that were refused here.
@@ -210,13 +213,19 @@ mod tests {
 
     fn entry(gate_recognition: bool, locker_deposit: bool) -> Entry {
         let resident = resident("王芳", "1502", &[]);
-        Entry { line: 2, resident, gate_recognition, locker_deposit, notice: "v1".into() }
+        Entry { line: 2, resident, needs_accessible: None, gate_recognition, locker_deposit, notice: "v1".into() }
     }
 
     #[test]
     fn only_what_differs_is_sent() {
         let known = resident("王芳", "1503", &[ConsentPurpose::LockerDeposit]);
-        assert_eq!(differing_fields(&entry(true, true).resident, &known), ["unit"]);
+        assert_eq!(differing_fields(&entry(true, true), &known), ["unit"]);
+        let accessible = |told, on_record| {
+            let known = Resident { needs_accessible: on_record, ..resident("王芳", "1502", &[]) };
+            differing_fields(&Entry { needs_accessible: told, ..entry(true, true) }, &known)
+        };
+        assert_eq!(accessible(Some(false), true), ["needs_accessible"]);
+        assert_eq!([accessible(None, true), accessible(Some(true), true)].concat(), [""; 0]);
         assert_eq!(
             differing(&entry(true, true), &known).collect::<Vec<_>>(),
             [(ConsentPurpose::GateRecognition, true)]

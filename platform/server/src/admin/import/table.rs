@@ -28,6 +28,24 @@ impl fmt::Display for RowError {
     }
 }
 
+/// The header that an import wants, in any order.
+#[derive(Clone, Copy)]
+pub(super) struct Columns {
+    pub(super) required: &'static [&'static str],
+    /// Empty cells in every row of a file that does not have them.
+    pub(super) optional: &'static [&'static str],
+}
+
+impl Columns {
+    fn all(self) -> impl Iterator<Item = &'static str> {
+        self.required.iter().chain(self.optional).copied()
+    }
+
+    fn header(self) -> String {
+        self.all().collect::<Vec<_>>().join(",")
+    }
+}
+
 /// One row: its cells in the order of the columns asked for, without surrounding white space.
 pub(super) struct Row {
     /// Where it begins, counted from one.
@@ -41,8 +59,8 @@ pub(super) struct Table {
     pub(super) rejected: Vec<RowError>,
 }
 
-/// Reads a CSV file whose header has exactly these columns.
-pub(super) fn read(bytes: &[u8], columns: &'static [&'static str]) -> anyhow::Result<Table> {
+/// Reads a CSV file whose header has these columns and no others.
+pub(super) fn read(bytes: &[u8], columns: Columns) -> anyhow::Result<Table> {
     let text = match std::str::from_utf8(bytes) {
         // Spreadsheets put a byte order mark before the first column's name.
         Ok(text) => text.strip_prefix('\u{feff}').unwrap_or(text),
@@ -54,9 +72,9 @@ pub(super) fn read(bytes: &[u8], columns: &'static [&'static str]) -> anyhow::Re
     let mut reader = ReaderBuilder::new().has_headers(false).flexible(true).from_reader(text.as_bytes());
     let mut record = StringRecord::new();
     if !reader.read_record(&mut record).context("the header cannot be read")? {
-        bail!("the file is empty; its first line is {}", columns.join(","));
+        bail!("the file is empty; its first line is {}", columns.header());
     }
-    let order = order(&record, columns)?;
+    let (order, width) = (order(&record, columns)?, record.len());
     let mut table = Table { rows: Vec::new(), rejected: Vec::new() };
     loop {
         let start = reader.position().clone();
@@ -71,16 +89,16 @@ pub(super) fn read(bytes: &[u8], columns: &'static [&'static str]) -> anyhow::Re
             // What a spreadsheet leaves of a row that was cleared.
             continue;
         }
-        if record.len() != columns.len() {
+        if record.len() != width {
             let problem = format!(
-                "the row has {} cells where the header has {}; put quotes around text that contains a comma",
-                record.len(),
-                columns.len()
+                "the row has {} cells where the header has {width}; put quotes around text that contains a comma",
+                record.len()
             );
             table.rejected.push(RowError::new(line, "row", problem));
             continue;
         }
-        let cells = order.iter().map(|&index| record[index].trim().to_owned()).collect();
+        let cell = |place: &Option<usize>| place.map_or_else(String::new, |index| record[index].trim().to_owned());
+        let cells = order.iter().map(cell).collect();
         table.rows.push(Row { line, cells });
     }
 }
@@ -92,34 +110,35 @@ fn blank_lines(text: &str, from: u64) -> u64 {
     breaks.filter(|byte| **byte == b'\n').count() as u64
 }
 
-/// Where in the header each wanted column stands.
-fn order(header: &StringRecord, columns: &'static [&'static str]) -> anyhow::Result<Vec<usize>> {
+/// Where in the header each column stands; nowhere, for an optional one that was left out.
+fn order(header: &StringRecord, columns: Columns) -> anyhow::Result<Vec<Option<usize>>> {
     let found: Vec<&str> = header.iter().map(str::trim).collect();
-    if let Some(unknown) = found.iter().find(|name| !columns.contains(name)) {
-        bail!("line 1: {unknown:?} is no column of this import; its header is {}", columns.join(","));
+    let wanted = columns.header();
+    if let Some(unknown) = found.iter().find(|name| !columns.all().any(|column| column == **name)) {
+        bail!("line 1: {unknown:?} is no column of this import; its header is {wanted}");
     }
-    let order: Option<Vec<usize>> = columns.iter().map(|name| found.iter().position(|other| other == name)).collect();
-    match order {
-        Some(order) if found.len() == columns.len() => Ok(order),
-        Some(_) => bail!("line 1: a column stands twice; the header is {}", columns.join(",")),
-        None => {
-            let missing: Vec<&str> = columns.iter().copied().filter(|name| !found.contains(name)).collect();
-            bail!("line 1: without the column {}; the header is {}", missing.join(", "), columns.join(","))
-        }
+    let missing: Vec<&str> = columns.required.iter().copied().filter(|name| !found.contains(name)).collect();
+    if !missing.is_empty() {
+        bail!("line 1: without the column {}; the header is {wanted}", missing.join(", "));
     }
+    let order: Vec<Option<usize>> = columns.all().map(|name| found.iter().position(|other| *other == name)).collect();
+    if order.iter().flatten().count() != found.len() {
+        bail!("line 1: a column stands twice; the header is {wanted}");
+    }
+    Ok(order)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const COLUMNS: [&str; 2] = ["name", "unit"];
+    const COLUMNS: Columns = Columns { required: &["name", "unit"], optional: &["note"] };
 
     #[test]
     fn rows_know_their_lines() {
         for end in ["\n", "\r\n"] {
             let text = ["unit,name", "", "1502, 王芳 ", "\"15", "03\",李伟", ",", "", "1,2,3", "9,Ada"].join(end);
-            let table = read(text.as_bytes(), &COLUMNS).unwrap();
+            let table = read(text.as_bytes(), COLUMNS).unwrap();
             let rows: Vec<_> = table.rows.iter().map(|row| (row.line, row.cells[0].as_str())).collect();
             assert_eq!(rows, [(3, "王芳"), (4, "李伟"), (9, "Ada")]);
             assert_eq!(table.rows[0].cells[1], "1502");
@@ -130,8 +149,15 @@ mod tests {
     }
 
     #[test]
+    fn an_optional_column_may_be_left_out() {
+        let cells = |text: &str| read(text.as_bytes(), COLUMNS).unwrap().rows.remove(0).cells;
+        assert_eq!(cells("name,unit\n王芳,1\n"), ["王芳", "1", ""]);
+        assert_eq!(cells("note,name,unit\nb,王芳,1\n"), ["王芳", "1", "b"]);
+    }
+
+    #[test]
     fn a_byte_order_mark_is_passed_over() {
-        let table = read("\u{feff}name,unit\n王芳,1\n".as_bytes(), &COLUMNS).unwrap();
+        let table = read("\u{feff}name,unit\n王芳,1\n".as_bytes(), COLUMNS).unwrap();
         assert_eq!((table.rows.len(), table.rows[0].line), (1, 2));
     }
 
@@ -145,7 +171,7 @@ mod tests {
             (b"name,unit\n\xcd\xf5\xb7\xbc,1\n", "line 2 is not UTF-8"),
         ];
         for (bytes, expected) in cases {
-            let error = read(bytes, &COLUMNS).err().unwrap().to_string();
+            let error = read(bytes, COLUMNS).err().unwrap().to_string();
             assert!(error.contains(expected), "{error}");
         }
     }
