@@ -11,12 +11,16 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
 use axum::{Router, serve};
 use gatepost_process::shutdown::Shutdown;
-use gatepost_proto::v1::{CreateWebhookEndpointRequest, DeleteWebhookEndpointRequest};
+use gatepost_proto::v1::webhook_service_client::WebhookServiceClient;
+use gatepost_proto::v1::{
+    CreateWebhookEndpointRequest, DeleteWebhookEndpointRequest, ListWebhookEndpointsRequest,
+    RotateWebhookSecretRequest, UpdateWebhookEndpointRequest,
+};
 use serde::Deserialize;
 use standardwebhooks::Webhook;
 use tokio::net::TcpListener;
 
-use crate::client::{Key, Platform, request_id};
+use crate::client::{Authorised, Key, Platform, request_id};
 
 const BODY_MAX_BYTES: usize = 64 * 1024;
 
@@ -63,11 +67,8 @@ pub async fn run(config: WebhooksConfig, shutdown: &Shutdown) -> anyhow::Result<
         Ok(())
     });
     let mut webhooks = config.platform.webhooks(&config.key);
-    let request = CreateWebhookEndpointRequest { request_id: request_id(), url: url.clone(), kinds: Vec::new() };
-    let made = webhooks.create_webhook_endpoint(request).await.context("the endpoint cannot be registered")?;
-    let made = made.into_inner();
-    let endpoint_id = made.endpoint.unwrap_or_default().id;
-    let verify = Webhook::new(&made.secret).context("the secret cannot be read")?;
+    let (endpoint_id, secret) = register(&mut webhooks, &url).await.context("the endpoint cannot be registered")?;
+    let verify = Webhook::new(&secret).context("the secret cannot be read")?;
     // Nobody else sets it.
     let _ = verifier.set(verify);
     println!("{endpoint_id} takes events at {url}; Ctrl-C ends and deletes it");
@@ -75,6 +76,36 @@ pub async fn run(config: WebhooksConfig, shutdown: &Shutdown) -> anyhow::Result<
     let request = DeleteWebhookEndpointRequest { request_id: request_id(), endpoint_id };
     webhooks.delete_webhook_endpoint(request).await.context("the endpoint cannot be deleted")?;
     Ok(())
+}
+
+/// The endpoint of this address and its secret. One that a killed run left behind goes on where it stopped, with a new
+/// secret, so that nothing is missed.
+async fn register(
+    webhooks: &mut WebhookServiceClient<Authorised>,
+    url: &str,
+) -> Result<(String, String), tonic::Status> {
+    let endpoints = webhooks.list_webhook_endpoints(ListWebhookEndpointsRequest {}).await?.into_inner().endpoints;
+    let Some(mut left) = endpoints.into_iter().find(|endpoint| endpoint.url == url) else {
+        let request = CreateWebhookEndpointRequest { request_id: request_id(), url: url.to_owned(), kinds: Vec::new() };
+        let made = webhooks.create_webhook_endpoint(request).await?.into_inner();
+        return Ok((made.endpoint.unwrap_or_default().id, made.secret));
+    };
+    let endpoint_id = left.id.clone();
+    let request = RotateWebhookSecretRequest {
+        request_id: request_id(),
+        endpoint_id: endpoint_id.clone(),
+        overlap: Some(prost_types::Duration::default()),
+    };
+    let secret = webhooks.rotate_webhook_secret(request).await?.into_inner().secret;
+    // Also forgets what it failed while nobody was there.
+    left.enabled = true;
+    let request = UpdateWebhookEndpointRequest {
+        request_id: request_id(),
+        endpoint: Some(left),
+        update_mask: Some(prost_types::FieldMask { paths: vec!["enabled".to_owned()] }),
+    };
+    webhooks.update_webhook_endpoint(request).await?;
+    Ok((endpoint_id, secret))
 }
 
 async fn receive(State(verifier): State<Verifier>, headers: HeaderMap, body: Bytes) -> StatusCode {

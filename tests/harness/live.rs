@@ -1,7 +1,10 @@
 //! The real programs at work together: `gatepost serve` and `gatepost-vision` as processes, on the real clock, with a
 //! community that has room for many parcels and a policy counted in seconds.
 
-use std::{net::SocketAddr, path::Path};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
 
 use bytes::Bytes;
 use gatepost_process::clock::{Clock as _, SystemClock};
@@ -17,6 +20,7 @@ use tokio::{
     sync::mpsc,
 };
 use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::{Certificate, ClientTlsConfig};
 
 use crate::{
     clients::{Administrator, Courier, Key, Line, Resident, Seen, answer, duration_to_wire, new_request_id, to_wire},
@@ -24,6 +28,8 @@ use crate::{
     world::{COMMUNITY, NORTH_GATE, TIME_ZONE, soon, standard_community},
 };
 
+/// In the data folder, after a start with `--tls`.
+const AUTHORITY: &str = "tls/ca.pem";
 /// Small compartments of the one locker that is added for crowds.
 const ROOMS: usize = 120;
 /// The real worker takes a frame in well under this.
@@ -47,14 +53,18 @@ impl Live {
         Live::serve_with(&[], settings).await
     }
 
-    /// As [`Live::serve`], with flags of the command line.
+    /// As [`Live::serve`], with flags of the command line. With `--tls`, everybody trusts the authority that it made.
     pub async fn serve_with(flags: &[&str], settings: &[(&str, &str)]) -> Live {
         let data_dir = tempfile::tempdir().expect("a temporary folder");
         let settings: Vec<_> = settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
         let flags: Vec<_> = flags.iter().map(|flag| (*flag).to_owned()).collect();
         let started = start(data_dir.path(), &flags, &settings).await;
         let (gatepost, address, metrics) = started.expect("the platform starts");
-        let (line, said) = (Line::default(), vec![gatepost.said().clone()]);
+        let tls = flags.iter().any(|flag| flag == "--tls").then(|| {
+            let authority = std::fs::read(data_dir.path().join(AUTHORITY)).expect("it made an authority");
+            ClientTlsConfig::new().ca_certificate(Certificate::from_pem(authority))
+        });
+        let (line, said) = (Line::over(tls), vec![gatepost.said().clone()]);
         line.connect(address);
         Live { gatepost, settings, flags, metrics, address, line, said, data_dir }
     }
@@ -113,14 +123,34 @@ impl Live {
         &self.line
     }
 
-    /// The address of the platform as it runs now.
+    /// The address of the platform as it runs now, as others write it.
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+        let tls = self.flags.iter().any(|flag| flag == "--tls" || flag == "--mtls");
+        let scheme = if tls { "https" } else { "http" };
+        format!("{scheme}://{}", self.address)
+    }
+
+    /// Where the platform listens now.
+    pub fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// The address of its metrics.
     pub fn metrics(&self) -> SocketAddr {
         self.metrics
+    }
+
+    /// The authority to trust, with `--tls`.
+    pub fn authority(&self) -> PathBuf {
+        self.data_dir.path().join(AUTHORITY)
+    }
+
+    /// Another platform on the same database, with the same master key.
+    pub async fn replica(&self) -> Live {
+        let master_key = self.data_dir.path().join("master.key").display().to_string();
+        let mut settings: Vec<_> = self.settings.iter().map(|(key, value)| (&**key, &**value)).collect();
+        settings.push(("GATEPOST_KEYS__MASTER_FILE", &master_key));
+        Live::serve(&settings).await
     }
 
     /// The folder of the database and of the first keys.
@@ -199,11 +229,20 @@ impl Live {
 
     /// Registers a courier.
     pub async fn courier(&self, id: &str) -> Courier {
-        let administrator = self.administrator();
-        administrator.add_courier(id).await.expect("the courier is registered");
-        let who = principal::Principal::CourierId(id.to_owned());
-        let (_, key) = administrator.issue_key(who).await.expect("the key is issued");
-        Courier::new(id, self.line.clone(), key)
+        self.administrator().add_courier(id).await.expect("the courier is registered");
+        Courier::new(id, self.line.clone(), self.courier_key(id, &[]).await)
+    }
+
+    /// Another key of a courier, for everything or for these scopes.
+    pub async fn courier_key(&self, id: &str, scopes: &[v1::Scope]) -> Key {
+        let request = v1::CreateKeyRequest {
+            request_id: new_request_id(),
+            principal: Some(v1::Principal { principal: Some(principal::Principal::CourierId(id.to_owned())) }),
+            scopes: scopes.iter().map(|scope| i32::from(*scope)).collect(),
+            expire_time: None,
+        };
+        let issued = answer(self.administrator().couriers().create_key(request).await).expect("the key is issued");
+        Key::new(&issued.secret)
     }
 
     /// A key for a camera at the north gate.

@@ -2,6 +2,8 @@
 
 mod failing;
 mod managing;
+mod program;
+mod replicas;
 
 use std::time::Instant;
 

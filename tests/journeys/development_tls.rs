@@ -23,7 +23,7 @@ async fn tls_is_tried_by_a_flag_and_what_breaks_is_told() {
     assert!(live.log().contains("a development authority was made"), "{}", live.log());
     let (folder, tls) = (text(live.data_dir()), live.data_dir().join("tls"));
     let ca = text(&tls.join("ca.pem"));
-    let url = live.url().replace("http://", "https://");
+    let url = live.url();
     let admin = ["admin", "--address", &url, "--ca", &ca, "--data-dir", &folder];
     gatepost(&[&admin[..], &["courier", "create", "swift-express", "--name", "Swift"]].concat(), &[]).await;
     let said = gatepost(&[&admin[..], &["key", "list"]].concat(), &[]).await;
@@ -50,7 +50,7 @@ async fn tls_is_tried_by_a_flag_and_what_breaks_is_told() {
 async fn nobody_comes_without_a_certificate_when_they_are_required() {
     let live = Live::serve_with(&["--mtls"], &[]).await;
     let (folder, ca) = (text(live.data_dir()), text(&live.data_dir().join("tls/ca.pem")));
-    let url = live.url().replace("http://", "https://");
+    let url = live.url();
     // Not the data folder, which has the worker's key of the first start.
     let issued = TempDir::new().unwrap();
     let output = text(issued.path());
