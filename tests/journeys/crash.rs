@@ -1,5 +1,6 @@
 //! The real program, ended in the middle of everything: what was acknowledged is kept, and nothing happens twice.
 
+mod batch;
 mod drain;
 mod failover;
 mod places;
