@@ -71,9 +71,28 @@ fn modified(path: &Path) -> Option<SystemTime> {
 impl Process {
     /// Starts a program of this workspace.
     pub fn start(name: &'static str, arguments: &[&str], environment: &[(&str, &str)]) -> Process {
+        let mut command = Command::new(program(name));
+        command.args(arguments);
+        Process::spawn(name, command, environment)
+    }
+
+    /// Runs commands as a user's shell does, in this folder. On the path are this workspace's programs, and before the
+    /// system's those that `tests/run --tools` sets up.
+    pub fn shell(commands: &str, folder: &Path, environment: &[(&str, &str)]) -> Process {
+        let tools = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.tools/bin");
+        assert!(tools.exists(), "{} is missing: run tests/run, which sets it up", tools.display());
+        let programs = program("gatepost").parent().map(Path::to_owned);
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let path = [tools].into_iter().chain(programs).chain(std::env::split_paths(&path));
+        let path = std::env::join_paths(path).expect("no path has a colon").into_string().expect("a path in UTF-8");
+        let mut command = Command::new("bash");
+        command.args(["-euo", "pipefail", "-c", commands]).current_dir(folder);
+        Process::spawn("bash", command, &[environment, &[("PATH", &path)]].concat())
+    }
+
+    fn spawn(name: &'static str, mut command: Command, environment: &[(&str, &str)]) -> Process {
         let inherited = INHERITED.iter().filter_map(|name| Some((*name, std::env::var_os(name)?)));
-        let mut child = Command::new(program(name))
-            .args(arguments)
+        let mut child = command
             .env_clear()
             .envs(inherited.collect::<Vec<(&str, OsString)>>())
             .envs(environment.iter().copied())

@@ -36,6 +36,8 @@ mod keys;
 mod ledger;
 mod nearest;
 mod oidc;
+mod outside;
+mod page;
 mod permissions;
 mod pickup;
 mod placement;

@@ -32,6 +32,8 @@ use gatepost_proto::{
     },
     vision::vision_service_server::VisionServiceServer,
 };
+use prost::{DecodeError, Message as _};
+use prost_types::FileDescriptorSet;
 use tokio_util::sync::CancellationToken;
 use tonic::{
     service::Routes,
@@ -97,22 +99,21 @@ async fn services(platform: &Platform, draining: &CancellationToken) -> anyhow::
     let (reporter, health) = tonic_health::server::health_reporter();
     crate::health::look(platform, &reporter).await;
     tokio::spawn(crate::health::watch(platform.clone(), reporter, draining()));
-    // The vision package is ours alone and may move; reflection shows the public one.
+    let public = public_descriptors()?;
     let reflection = |names: tonic_reflection::server::Builder<'static>| {
         names
-            .register_encoded_file_descriptor_set(DESCRIPTORS)
+            .register_file_descriptor_set(public.clone())
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
             .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
-            .with_service_name("gatepost.v1.ParcelService")
-            .with_service_name("gatepost.v1.EventService")
-            .with_service_name("gatepost.v1.WebhookService")
-            .with_service_name("gatepost.v1.CommunityService")
-            .with_service_name("gatepost.v1.ResidentService")
-            .with_service_name("gatepost.v1.CourierService")
-            .with_service_name("gatepost.v1.GateService")
-            .with_service_name("grpc.health.v1.Health")
     };
     let v1 = reflection(tonic_reflection::server::Builder::configure()).build_v1()?;
     let v1alpha = reflection(tonic_reflection::server::Builder::configure()).build_v1alpha()?;
     Ok(routes.add_service(health).add_service(v1).add_service(v1alpha))
+}
+
+/// What reflection shows: the other packages are ours alone and may move.
+fn public_descriptors() -> Result<FileDescriptorSet, DecodeError> {
+    let mut descriptors = FileDescriptorSet::decode(DESCRIPTORS)?;
+    descriptors.file.retain(|file| file.package() == "gatepost.v1" || !file.package().starts_with("gatepost."));
+    Ok(descriptors)
 }
