@@ -2,6 +2,7 @@
 
 use std::{fmt::Write as _, fs, path::PathBuf};
 
+use rustix::time::{ClockId, clock_gettime};
 use serde_json::{Value, json};
 
 /// What is wanted of a figure.
@@ -35,7 +36,13 @@ pub struct Figure {
 impl Figure {
     /// Compares repeats that were measured in turns: the first of ours beside the first of the peer's, and so on.
     /// Reports the medians, and the median of the pairs' ratios.
-    pub fn beside(what: impl Into<String>, unit: &'static str, ours: &[f64], peer: &[f64], target: Target) -> Self {
+    pub fn beside(
+        what: impl Into<String>,
+        unit: &'static str,
+        ours: &[f64],
+        peer: &[f64],
+        target: impl Into<Option<Target>>,
+    ) -> Self {
         assert_eq!(ours.len(), peer.len(), "this is a bug: every repeat has both");
         let ratios: Vec<f64> = ours.iter().zip(peer).map(|(ours, peer)| ours / peer).collect();
         Self {
@@ -45,7 +52,7 @@ impl Figure {
             peer: Some(median(peer)),
             ratio: Some(median(&ratios)),
             spread: spread(&ratios),
-            target: Some(target),
+            target: target.into(),
             limit: None,
         }
     }
@@ -152,6 +159,21 @@ pub fn folder() -> std::io::Result<PathBuf> {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../target/bench");
     fs::create_dir_all(&folder)?;
     folder.canonicalize()
+}
+
+/// Seconds of CPU that this thread has had: what others do on the machine is not counted.
+pub fn thread_cpu_seconds() -> f64 {
+    seconds(ClockId::ThreadCPUTime)
+}
+
+/// Seconds of CPU that all threads of this process have had.
+pub fn process_cpu_seconds() -> f64 {
+    seconds(ClockId::ProcessCPUTime)
+}
+
+fn seconds(clock: ClockId) -> f64 {
+    let now = clock_gettime(clock);
+    now.tv_sec as f64 + now.tv_nsec as f64 * 1e-9
 }
 
 /// The middle one; of an even number, the mean of the two in the middle.
