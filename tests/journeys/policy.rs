@@ -102,6 +102,39 @@ async fn deadlines_move_with_the_policy() {
 }
 
 #[tokio::test]
+async fn t1_and_t2_come_to_the_millisecond_as_the_last_policy_says() {
+    const MOMENT: jiff::SignedDuration = jiff::SignedDuration::from_millis(1);
+    for stack in [Stack::Embedded, Stack::Servers] {
+        let world = World::on(stack).await;
+        let administrator = world.administrator();
+        let swift = world.courier("swift-express").await;
+        let wang = world.resident("王芳");
+        administrator.set_policy(community(), waits(Some(2), Some(5))).await.unwrap();
+        let parcel = swift.bring(&Label::to(&wang)).await;
+        let brought = world.now();
+        swift.expect_event(EventKind::Deposited).await;
+        // Nobody's usual hour comes before T2, so T1 itself is the time to remind. Each moves later and then earlier.
+        for (policies, due, kind) in [
+            ([waits(Some(4), Some(5)), waits(Some(1), Some(5))], hours(1), EventKind::ReminderSent),
+            ([waits(Some(1), Some(6)), waits(Some(1), Some(3))], hours(3), EventKind::RecallRequested),
+        ] {
+            for policy in policies {
+                administrator.set_policy(community(), policy).await.unwrap();
+            }
+            let before = swift.parcel(&parcel.id).await.unwrap();
+            world.let_pass((brought + due).duration_since(world.now()) - MOMENT).await;
+            assert_eq!(swift.parcel(&parcel.id).await.unwrap(), before, "a millisecond before {kind:?}");
+            world.let_pass(MOMENT).await;
+            let event = swift.expect_event(kind).await;
+            assert_eq!((event.parcel_id, from_wire(event.event_time.unwrap())), (parcel.id.clone(), brought + due));
+            let after = swift.parcel(&parcel.id).await.unwrap();
+            world.let_pass(MOMENT).await;
+            assert_eq!(swift.parcel(&parcel.id).await.unwrap(), after, "a millisecond after {kind:?}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_layer_of_nobody_is_refused() {
     let world = World::new().await;
     let administrator = world.administrator();

@@ -3,7 +3,7 @@
 use gatepost_proto::v1::{DoorDeliveryOutcome, EventKind, ParcelState};
 use gatepost_tests::{
     clients::{Label, from_wire},
-    world::{World, hours, minutes},
+    world::{Stack, World, hours, minutes},
 };
 use tonic::Code;
 use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
@@ -146,4 +146,21 @@ async fn without_any_index_deadlines_come_from_the_rows() {
     assert_eq!(status("").await, ServingStatus::Serving);
     assert_eq!(status("gatepost.timers").await, ServingStatus::NotServing);
     world.drain().await;
+}
+
+#[tokio::test]
+async fn deadlines_of_a_redis_that_goes_away_come_from_the_rows() {
+    let world = World::builder()
+        .on(Stack::Servers)
+        .config(|config| config.timers.sweep_every = std::time::Duration::from_secs(30))
+        .start()
+        .await;
+    let swift = world.courier("swift-express").await;
+    let parcel = swift.bring(&Label::to(&world.resident("王芳"))).await;
+    // Nobody answers whoever ends the server.
+    let _ = world.redis().unwrap().ask(&["SHUTDOWN", "NOSAVE"]).await;
+    let due = from_wire(parcel.recall_at.unwrap());
+    world.let_pass(hours(72) + minutes(1)).await;
+    let recall = swift.await_event(EventKind::RecallRequested).await;
+    assert_eq!((recall.parcel_id, from_wire(recall.event_time.unwrap())), (parcel.id, due + minutes(1)));
 }

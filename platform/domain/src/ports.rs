@@ -29,7 +29,8 @@ pub trait Timers: Send + Sync + 'static {
     async fn renew(&self, leases: &[Lease], now: Timestamp, terms: Terms) -> Result<Vec<Option<Lease>>, TimersError>;
 
     /// Removes fired timers from a slot. What was put there for another time is left alone, whoever put it there.
-    async fn acknowledge(&self, lease: &Lease, fired: &[Timer], extent: Extent) -> Result<(), TimersError>;
+    /// Answers whether the lease stood: if not, others may hold the slot by now, and nothing else of it is touched.
+    async fn acknowledge(&self, lease: &Lease, fired: &[Timer], extent: Extent) -> Result<bool, TimersError>;
 
     /// Gives slots back as they are, so that nobody waits for the leases to end.
     async fn release(&self, leases: &[Lease]) -> Result<(), TimersError>;
@@ -42,7 +43,8 @@ pub trait Timers: Send + Sync + 'static {
     /// [`TimersError::Lost`] when the index was emptied meanwhile: begin again.
     async fn rebuild(&self, page: &[Timer], last: bool) -> Result<(), TimersError>;
 
-    /// Which of these timers the index does not have.
+    /// Which of these timers the index does not have. An index that is made anew at every start answers
+    /// [`TimersError::Lost`] until it is whole.
     async fn missing(&self, timers: &[Timer]) -> Result<Vec<Timer>, TimersError>;
 }
 
@@ -91,6 +93,8 @@ pub struct Claim {
     pub leases: Vec<Lease>,
     /// When a claim will next find anything, as far as the index knows.
     pub next_look: Option<Timestamp>,
+    /// Of each part of the index, in their order, when its earliest slot begins or is free again, in the caller's time.
+    pub heads: Vec<Option<Timestamp>>,
     /// How far the index's own time, when it answered, was ahead of the caller's, when it was asked; if the index has one
     /// that all replicas share.
     pub offset: Option<SignedDuration>,

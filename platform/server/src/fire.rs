@@ -6,7 +6,7 @@ use std::{
 };
 
 use gatepost_domain::{
-    Effect, Parcel, Step, Timestamp,
+    Effect, EventKind, Parcel, Step, Timestamp,
     id::{CommunityId, CourierId, ParcelId, ResidentId},
     journey::recall,
     ports::{Move, Timer},
@@ -154,13 +154,27 @@ impl Platform {
         for taken in taken {
             self.metrics.step(&taken.step.parcel);
             if let Some(due) = taken.due {
-                self.metrics.timer_lateness.record(now.duration_since(due).as_secs_f64().max(0.0), &[]);
+                let late = now.duration_since(due).as_secs_f64().max(0.0);
+                self.metrics.timer_lateness.record(late, &[KeyValue::new("effect", effect_name(&taken.step.effects))]);
             }
         }
         let nothing = asked.saturating_sub(fired.changed + fired.not_due.len());
         for (outcome, count) in [("effect", fired.changed), ("not_due", fired.not_due.len()), ("nothing", nothing)] {
             self.metrics.timers_fired.add(count as u64, &[KeyValue::new("outcome", outcome)]);
         }
+    }
+}
+
+/// What a deadline led to, as the metric has it.
+fn effect_name(effects: &[Effect]) -> &'static str {
+    let published = effects.iter().find_map(|effect| match effect {
+        Effect::Publish(event) => Some(&event.kind),
+        Effect::Tell(_) | Effect::RecordPickup { .. } => None,
+    });
+    match published {
+        Some(EventKind::ReminderSent { .. }) => "reminder",
+        Some(EventKind::RecallRequested { .. }) => "recall",
+        _ => "plan",
     }
 }
 

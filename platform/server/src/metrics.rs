@@ -24,17 +24,21 @@ pub struct Metrics {
     pub timers_scheduled: Counter<u64>,
     pub timers_fired: Counter<u64>,
     pub timers_held: Gauge<u64>,
+    pub timers_oldest: Gauge<f64>,
+    pub timers_slot: Histogram<u64>,
     pub timers_reachable: Gauge<u64>,
     pub timers_loaded: Gauge<u64>,
     pub timers_clock_offset: Gauge<i64>,
     pub timers_claim: Histogram<f64>,
     pub timers_leases_expired: Counter<u64>,
+    pub timers_fenced: Counter<u64>,
     pub timers_checked: Counter<u64>,
     pub timers_repaired: Counter<u64>,
     pub timers_swept: Counter<u64>,
     pub timers_rebuilt: Counter<u64>,
     pub timers_rebuild: Histogram<f64>,
     pub notices: Counter<u64>,
+    pub notices_oldest: Gauge<f64>,
     pub frames: Counter<u64>,
     pub frame_age: Histogram<f64>,
     pub verdicts: Counter<u64>,
@@ -78,11 +82,25 @@ impl Default for Metrics {
             placements: counter("gatepost_placements", "places decided, by outcome: locker, door or unresolved"),
             ranking: seconds("gatepost_ranking_duration", "time to rank a community's lockers for one parcel"),
             unusable: counter("gatepost_unusable_places", "places couriers found unusable, by community"),
-            timer_lateness: seconds("gatepost_timer_lateness", "from a deadline to its effect's transaction"),
+            timer_lateness: seconds(
+                "gatepost_timer_lateness",
+                "from a deadline to its effect's transaction, by effect: plan, reminder or recall",
+            ),
             timers_not_moved: counter("gatepost_timers_not_moved", "timers the index did not take; alarm above 0"),
             timers_scheduled: counter("gatepost_timers_scheduled", "deadlines that moved"),
             timers_fired: counter("gatepost_timers_fired", "timers fired, by outcome: effect, nothing or not_due"),
             timers_held: number("gatepost_timers_held", "timers read and not yet acknowledged"),
+            timers_oldest: meter
+                .f64_gauge("gatepost_timers_oldest_due")
+                .with_unit("s")
+                .with_description(
+                    "by shard, how long the earliest slot that nobody has leased is overdue; alarm above 5",
+                )
+                .build(),
+            timers_slot: meter
+                .u64_histogram("gatepost_timers_slot_size")
+                .with_description("timers in a slot when it was read; best is 32 to 100")
+                .build(),
             timers_reachable: number("gatepost_timers_reachable", "1 while the timer index answers; alarm at 0"),
             timers_loaded: number("gatepost_timers_loaded", "1 unless a part of the timer index was lost"),
             timers_clock_offset: meter
@@ -92,12 +110,21 @@ impl Default for Metrics {
                 .build(),
             timers_claim: seconds("gatepost_timers_claim_duration", "time to lease what is due"),
             timers_leases_expired: counter("gatepost_timers_leases_expired", "leases whose holder let them run out"),
+            timers_fenced: counter(
+                "gatepost_timers_acknowledgements_fenced",
+                "slots acknowledged under a lease that had ended",
+            ),
             timers_checked: counter("gatepost_timers_lookahead_checked", "timers looked for before they were due"),
             timers_repaired: counter("gatepost_timers_lookahead_repaired", "timers missing then and put back"),
             timers_rebuild: seconds("gatepost_timers_rebuild_duration", "time to make the index from the rows"),
             timers_swept: counter("gatepost_timers_swept", "deadlines found by the sweep only; alarm above 0"),
             timers_rebuilt: counter("gatepost_timers_rebuilt", "timers put back after the index was lost"),
             notices: counter("gatepost_notices", "attempts to deliver a reminder, by channel and outcome"),
+            notices_oldest: meter
+                .f64_gauge("gatepost_notices_oldest")
+                .with_unit("s")
+                .with_description("age of the oldest reminder that is still to be delivered")
+                .build(),
             frames: counter("gatepost_frames", "camera frames, by outcome"),
             frame_age: seconds("gatepost_frame_age", "from the capture of a frame to its faces"),
             verdicts: counter("gatepost_verdicts", "tracks decided, by verdict"),

@@ -129,7 +129,7 @@ impl Timers for EmbeddedTimers {
         let leases = numbers.into_iter().map(|number| index.lease(number, now, terms)).collect();
         let head = index.order.first().and_then(|(free_at, _)| Timestamp::from_millisecond(*free_at).ok());
         let next_look = head.map(|at| at - terms.ahead);
-        Ok(Claim { leases, next_look, lost: !index.whole, ..Claim::default() })
+        Ok(Claim { leases, next_look, heads: vec![head], lost: !index.whole, ..Claim::default() })
     }
 
     async fn read(&self, lease: &Lease, skip: usize) -> Result<Vec<Timer>, TimersError> {
@@ -145,8 +145,9 @@ impl Timers for EmbeddedTimers {
         Ok(renewed.collect())
     }
 
-    async fn acknowledge(&self, lease: &Lease, fired: &[Timer], extent: Extent) -> Result<(), TimersError> {
+    async fn acknowledge(&self, lease: &Lease, fired: &[Timer], extent: Extent) -> Result<bool, TimersError> {
         let mut index = self.index();
+        let held = index.held(lease);
         for timer in fired {
             index.take(timer.parcel, timer.due);
         }
@@ -154,10 +155,10 @@ impl Timers for EmbeddedTimers {
         let empty = index.slots.get(&number).is_some_and(|bucket| bucket.timers.is_empty());
         if empty {
             index.drop_slot(number);
-        } else if extent != Extent::Part && index.held(lease) {
+        } else if extent != Extent::Part && held {
             index.free(number);
         }
-        Ok(())
+        Ok(held)
     }
 
     async fn release(&self, leases: &[Lease]) -> Result<(), TimersError> {
@@ -185,6 +186,10 @@ impl Timers for EmbeddedTimers {
 
     async fn missing(&self, timers: &[Timer]) -> Result<Vec<Timer>, TimersError> {
         let index = self.index();
+        if !index.whole {
+            // What a start has not come to yet is not missing.
+            return Err(TimersError::Lost);
+        }
         let known = |timer: &&Timer| {
             let due = millis_up(timer.due);
             let bucket = index.slots.get(&due.div_euclid(WIDTH.into()));

@@ -92,3 +92,38 @@ async fn the_keys_of_a_shard_lie_in_one_slot_and_may_move_while_they_are_used() 
     assert_eq!(read_all(&timers, &found.leases).await.len() as u128, number);
     drop(cluster);
 }
+
+#[tokio::test]
+async fn a_primary_of_a_cluster_that_dies_in_a_burst_is_noticed_and_what_it_lost_is_told() {
+    let cluster = tokio::task::spawn_blocking(RedisCluster::private).await.unwrap();
+    let options = RedisOptions { cluster: true, shards: 8, ..options(cluster.urls(), "gatepost".to_owned()) };
+    let timers = RedisTimers::new(options).unwrap();
+    timers.begin_rebuild().await.unwrap();
+    timers.rebuild(&[], true).await.unwrap();
+    claim(&timers, 0).await;
+    let killing = tokio::task::spawn_blocking(move || {
+        cluster.kill_primary_of(cluster.slot_of("{gatepost:3/8}:i"));
+        cluster
+    });
+    let (mut number, mut noticed, mut whole) = (0, false, false);
+    // Whoever asks while the others have not agreed that it is gone is refused.
+    while !(noticed && whole && killing.is_finished()) {
+        let moves: Vec<_> = (1..=50).map(|more| put(number + more, 200)).collect();
+        let _ = timers.schedule(&moves).await;
+        number += 50;
+        if let Ok(meanwhile) = timers.claim(t(150), TERMS).await {
+            noticed |= meanwhile.doubtful || meanwhile.lost;
+            whole = meanwhile.failed.is_none();
+        }
+    }
+    let cluster = killing.await.unwrap();
+    let all: Vec<_> = (1..=number).map(|number| timer(number, 200)).collect();
+    let missing = timers.missing(&all).await.unwrap();
+    assert!(missing.len() < all.len());
+    let put_back: Vec<_> = missing.iter().map(|timer| put(timer.parcel.0.as_u128(), 200)).collect();
+    timers.schedule(&put_back).await.unwrap();
+    assert_eq!(timers.missing(&all).await, Ok(vec![]));
+    let found = claim(&timers, 200).await;
+    assert_eq!(read_all(&timers, &found.leases).await, all);
+    drop(cluster);
+}

@@ -76,7 +76,12 @@ async fn turn(platform: &Platform, channels: &Channels) -> Result<Option<Timesta
         let due = tx.claim_notices(now, now + LEASE, BATCH).await?;
         tx.commit().await?;
         if due.is_empty() {
-            return Ok(platform.store.read().await?.next_notice_at().await?);
+            let tx = platform.store.read().await?;
+            let next = tx.next_notice_at().await?;
+            let oldest = if next.is_some() { tx.oldest_notice().await? } else { None };
+            let age = oldest.map_or(0.0, |oldest| now.duration_since(oldest).as_secs_f64().max(0.0));
+            platform.metrics.notices_oldest.record(age, &[]);
+            return Ok(next);
         }
         let attempts = due.into_iter().map(|notice| attempt(platform, channels, notice));
         for outcome in futures::future::join_all(attempts).await {

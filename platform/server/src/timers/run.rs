@@ -9,6 +9,7 @@ use gatepost_domain::{
     ports::{Lease, READ, Slot, Terms, Timer, TimersError},
 };
 use jiff::SignedDuration;
+use opentelemetry::KeyValue;
 use tokio::{
     sync::watch,
     task::{AbortHandle, JoinSet},
@@ -26,6 +27,8 @@ const SLOTS_MAX: usize = 1000;
 const BATCHES_MAX: usize = 4;
 /// After anything failed.
 const PAUSE: SignedDuration = SignedDuration::from_secs(1);
+/// How often it is told how long what nobody has leased is overdue.
+const TELL_EVERY: SignedDuration = SignedDuration::from_secs(1);
 /// A parcel whose deadline lies further ahead has a timer of its own in another slot.
 const HELD_LONGEST: SignedDuration = SignedDuration::from_secs(60);
 
@@ -86,6 +89,9 @@ struct Keeper<G> {
     /// When to claim; at once when unset.
     look_at: Option<Timestamp>,
     renew_at: Timestamp,
+    /// As the last claim had them.
+    heads: Vec<Option<Timestamp>>,
+    tell_at: Timestamp,
     away: bool,
 }
 
@@ -102,6 +108,8 @@ impl<G: Ground> Keeper<G> {
             rebuild_at: Timestamp::MIN,
             look_at: None,
             renew_at: Timestamp::MIN,
+            heads: Vec::new(),
+            tell_at: Timestamp::MIN,
             away: false,
         }
     }
@@ -116,6 +124,20 @@ impl<G: Ground> Keeper<G> {
         self.acknowledge();
         self.renew().await;
         self.ground.metrics().timers_held.record(self.hold.len() as u64, &[]);
+        self.tell_oldest();
+    }
+
+    /// A slot that is overdue waits for room here, or for an index that does not answer.
+    fn tell_oldest(&mut self) {
+        let now = self.ground.now();
+        if now < self.tell_at {
+            return;
+        }
+        self.tell_at = now + TELL_EVERY;
+        for (shard, head) in self.heads.iter().enumerate() {
+            let overdue = head.map_or(0.0, |head| now.duration_since(head).as_secs_f64().max(0.0));
+            self.ground.metrics().timers_oldest.record(overdue, &[KeyValue::new("shard", shard as i64)]);
+        }
     }
 
     fn has_room(&self) -> bool {
@@ -158,6 +180,7 @@ impl<G: Ground> Keeper<G> {
         }
         ground.metrics().timers_leases_expired.add(claim.expired, &[]);
         ground.metrics().timers_loaded.record(u64::from(!claim.lost), &[]);
+        self.heads = claim.heads;
         if self.hold.leases().is_empty() {
             self.renew_at = ground.shared_now() + self.terms.lease / 2;
         }
@@ -224,6 +247,9 @@ impl<G: Ground> Keeper<G> {
                 match page {
                     Ok(page) => {
                         reached.insert(lease.slot, skip + page.len());
+                        if page.len() < READ {
+                            self.ground.metrics().timers_slot.record((skip + page.len()) as u64, &[]);
+                        }
                         self.take_in(lease, skip, &page);
                     }
                     Err(error) => {
@@ -332,9 +358,10 @@ impl<G: Ground> Keeper<G> {
             failpoint::die_at("timers.acknowledging");
             let ground = self.ground.clone();
             self.work.spawn(async move {
-                if let Err(error) = ground.index().acknowledge(&ended.lease, &ended.fired, ended.extent).await {
+                match ground.index().acknowledge(&ended.lease, &ended.fired, ended.extent).await {
+                    Ok(stood) => ground.metrics().timers_fenced.add(u64::from(!stood), &[]),
                     // Its lease runs out, everything in it is fired again, and nothing happens.
-                    tracing::debug!(%error, "slot not acknowledged");
+                    Err(error) => tracing::debug!(%error, "slot not acknowledged"),
                 }
                 Outcome::Acknowledged(ended.lease.slot, ended.fired.len())
             });

@@ -337,6 +337,7 @@ impl Timers for RedisTimers {
         claim.offset = views.first().filter(|_| self.server_time).map(|view| SignedDuration::from_millis(view.offset));
         let next = views.iter().filter_map(|view| Some(view.head? - ahead - view.offset)).min();
         claim.next_look = next.and_then(|next| Timestamp::from_millisecond(next).ok());
+        claim.heads = views.iter().map(|view| Timestamp::from_millisecond(view.head? - view.offset).ok()).collect();
         Ok(claim)
     }
 
@@ -388,19 +389,20 @@ impl Timers for RedisTimers {
         Ok(leases.iter().map(after).collect())
     }
 
-    async fn acknowledge(&self, lease: &Lease, fired: &[Timer], extent: Extent) -> Result<(), TimersError> {
+    async fn acknowledge(&self, lease: &Lease, fired: &[Timer], extent: Extent) -> Result<bool, TimersError> {
         // While the lease stands nothing was put there, and nobody need look what it is.
         if extent == Extent::Whole && self.take_out(lease, &[], "whole").await? {
-            return Ok(());
+            return Ok(true);
         }
+        let mut stood = extent != Extent::Whole;
         let chunks = if fired.is_empty() { vec![fired] } else { fired.chunks(PAGE).collect() };
         let last = chunks.len() - 1;
         for (i, chunk) in chunks.into_iter().enumerate() {
             // Only the last call may say that nothing was left out.
             let extent = if i < last || extent == Extent::Part { "part" } else { "rest" };
-            self.take_out(lease, chunk, extent).await?;
+            stood &= self.take_out(lease, chunk, extent).await?;
         }
-        Ok(())
+        Ok(stood)
     }
 
     async fn release(&self, leases: &[Lease]) -> Result<(), TimersError> {

@@ -80,6 +80,20 @@ impl Tx {
         from_millis_option(next.flatten())
     }
 
+    /// Since when the longest pending notice is to be delivered.
+    pub async fn oldest_notice(&self) -> Result<Option<Timestamp>, StoreError> {
+        let oldest: Option<Option<i64>> = Entity::find()
+            .select_only()
+            .column_as(Column::DecidedAt.min(), "oldest")
+            .filter(Column::Delivery.eq(Delivery::Pending.word()))
+            .filter(Column::NextAttemptAt.is_not_null())
+            .into_tuple()
+            .one(&self.transaction)
+            .await
+            .map_err(failure)?;
+        from_millis_option(oldest.flatten())
+    }
+
     /// Keeps how an attempt went. A notice whose resident was deleted meanwhile is gone, which is no error.
     pub async fn save_notice(&self, notice: &NoticeRecord) -> Result<(), StoreError> {
         Entity::update_many()

@@ -135,6 +135,7 @@ impl Timers for Reached {
         let mut claim = timers.claim(now, terms).await?;
         claim.leases = claim.leases.into_iter().map(|lease| outer(lease, life)).collect();
         claim.next_look = claim.next_look.map(|at| at - offset);
+        claim.heads.iter_mut().flatten().for_each(|at| *at -= offset);
         claim.offset = Some(offset);
         let servers = self.model.index.state().servers;
         let before = self.server.lock().unwrap_or_else(PoisonError::into_inner).replace(servers);
@@ -164,7 +165,7 @@ impl Timers for Reached {
         self.answer(Ok(renewed)).await
     }
 
-    async fn acknowledge(&self, lease: &Lease, fired: &[Timer], extent: Extent) -> Result<(), TimersError> {
+    async fn acknowledge(&self, lease: &Lease, fired: &[Timer], extent: Extent) -> Result<bool, TimersError> {
         let (timers, life) = self.ask().await?;
         // In another life it has a token that nobody was given; what was fired goes all the same.
         let lease = inner(lease, life).unwrap_or(Lease { token: 0, ..*lease });

@@ -46,7 +46,7 @@ pub struct Model {
     pub asked: AtomicU64,
     /// Writes to the index that were lost.
     pub lost: AtomicU64,
-    /// Parcels that were changed by a sweep.
+    /// Parcels that a sweep found although the index had had its time: what is set into the past may be found by either.
     pub swept: AtomicU64,
     /// In percent, of these.
     pub lost_writes: u32,
@@ -217,7 +217,11 @@ impl Ground for Replica {
 
     async fn overdue(&self, at: Timestamp, limit: u64) -> Result<Vec<ParcelId>, StoreError> {
         let overdue = self.deadlines(None, Some(at), limit).await?;
-        self.0.model.swept.fetch_add(overdue.len() as u64, Ordering::Relaxed);
+        let missed = {
+            let rows = self.0.model.rows();
+            overdue.iter().filter(|timer| rows.get(&timer.parcel).is_some_and(|row| row.set_at <= at)).count()
+        };
+        self.0.model.swept.fetch_add(missed as u64, Ordering::Relaxed);
         Ok(overdue.into_iter().map(|timer| timer.parcel).collect())
     }
 
