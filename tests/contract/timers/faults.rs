@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use gatepost_domain::ports::{Extent, Move, Timers, TimersError};
+use gatepost_process::clock::{Clock as _, SystemClock};
 use gatepost_storage::{RedisOptions, RedisTimers};
+use jiff::SignedDuration;
 
 use super::{
     Bench, command, options,
@@ -105,7 +107,7 @@ async fn the_servers_own_time_decides_when_it_is_asked_to() {
     timers.schedule(&[put(1, 3600), put(2, 100 * 365 * 24 * 3600)]).await.unwrap();
     let claim = timers.claim(t(0), TERMS).await.unwrap();
     assert_eq!(read_all(&timers, &claim.leases).await, [timer(1, 3600)]);
-    assert!(claim.offset.unwrap() > jiff::SignedDuration::from_hours(1));
+    assert!(claim.offset.unwrap() > SignedDuration::from_hours(1));
 }
 
 #[tokio::test]
@@ -117,4 +119,25 @@ async fn slots_of_two_widths_live_side_by_side() {
     wide.schedule(&[put(2, 10)]).await.unwrap();
     let claim = bench.timers.claim(t(10), TERMS).await.unwrap();
     assert_eq!(read_all(&*bench.timers, &claim.leases).await, [timer(1, 10), timer(2, 10)]);
+}
+
+#[tokio::test]
+async fn an_answer_that_came_late_says_nothing_of_the_time_of_a_later_one() {
+    let bench = Bench::redis().await.whole().await;
+    let Some((_, options)) = &bench.redis else { panic!("a server of the test's own") };
+    let look_every = Duration::from_secs(3600);
+    let timers = RedisTimers::new(RedisOptions { server_time: true, look_every, ..options.clone() }).unwrap();
+    let now = || SystemClock.now();
+    // Every shard is asked, and answers by its clock when the pause is over.
+    ask(&bench, &["CLIENT", "PAUSE", "400", "ALL"]).await;
+    let slow = timers.claim(now(), TERMS).await.unwrap();
+    assert!(slow.offset.unwrap() >= SignedDuration::from_millis(300), "{:?}", slow.offset);
+    // Only the shard of this timer is asked, and it is not the first one.
+    let due = Move { parcel: timer(1, 0).parcel, was: None, due: Some(now()) };
+    timers.schedule(&[due]).await.unwrap();
+    let began = now();
+    let prompt = timers.claim(began, TERMS).await.unwrap();
+    let took = now().duration_since(began);
+    assert_eq!(prompt.leases.len(), 1);
+    assert!(prompt.offset.unwrap() <= took, "{:?} {took:?}: what is fired by this would be early", prompt.offset);
 }

@@ -308,12 +308,14 @@ impl Timers for RedisTimers {
         let claims = join_all(asked.iter().map(|shard| self.claim_from(*shard, now, terms)));
         let (answers, ()) = join(claims, self.history.look(&self.connection, caller, self.look_every)).await;
         let mut claim = Claim::default();
-        let mut failures = Vec::new();
+        let (mut failures, mut offset) = (Vec::new(), None);
         let mut views = self.views();
         for (shard, answer) in asked.iter().zip(answers) {
             let view = &mut views[usize::from(*shard)];
             match answer {
                 Ok(Claimed { leases, loaded, view: seen, expired }) => {
+                    // The least of those that were asked now: an older answer may have been slower than this claim.
+                    offset = offset.into_iter().chain([seen.offset]).min();
                     claim.leases.extend(leases);
                     claim.lost |= !loaded;
                     claim.expired += expired;
@@ -334,7 +336,7 @@ impl Timers for RedisTimers {
         }
         claim.failed = failures.pop();
         claim.doubtful = self.history.take_news();
-        claim.offset = views.first().filter(|_| self.server_time).map(|view| SignedDuration::from_millis(view.offset));
+        claim.offset = offset.filter(|_| self.server_time).map(SignedDuration::from_millis);
         let next = views.iter().filter_map(|view| Some(view.head? - ahead - view.offset)).min();
         claim.next_look = next.and_then(|next| Timestamp::from_millisecond(next).ok());
         claim.heads = views.iter().map(|view| Timestamp::from_millisecond(view.head? - view.offset).ok()).collect();
