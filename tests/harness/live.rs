@@ -4,6 +4,7 @@
 use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use bytes::Bytes;
@@ -44,7 +45,7 @@ pub struct Live {
     address: SocketAddr,
     line: Line,
     said: Vec<Said>,
-    data_dir: TempDir,
+    data_dir: Arc<TempDir>,
 }
 
 impl Live {
@@ -55,9 +56,18 @@ impl Live {
 
     /// As [`Live::serve`], with flags of the command line. With `--tls`, everybody trusts the authority that it made.
     pub async fn serve_with(flags: &[&str], settings: &[(&str, &str)]) -> Live {
-        let data_dir = tempfile::tempdir().expect("a temporary folder");
+        let folder = Arc::new(tempfile::tempdir().expect("a temporary folder"));
+        Live::serve_in(folder, flags.iter().map(|flag| (*flag).to_owned()).collect(), settings).await
+    }
+
+    /// Starts another replica beside this one, in the same folder, for the keys, and with settings of its own. What they
+    /// share must not lie in the folder.
+    pub async fn beside(&self, settings: &[(&str, &str)]) -> Live {
+        Live::serve_in(Arc::clone(&self.data_dir), self.flags.clone(), settings).await
+    }
+
+    async fn serve_in(data_dir: Arc<TempDir>, flags: Vec<String>, settings: &[(&str, &str)]) -> Live {
         let settings: Vec<_> = settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-        let flags: Vec<_> = flags.iter().map(|flag| (*flag).to_owned()).collect();
         let started = start(data_dir.path(), &flags, &settings).await;
         let (gatepost, address, metrics) = started.expect("the platform starts");
         let tls = flags.iter().any(|flag| flag == "--tls").then(|| {

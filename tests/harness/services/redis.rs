@@ -229,6 +229,17 @@ impl RedisCluster {
         servers[at] = None;
     }
 
+    /// Has one command done on every primary that is known to live; one is enough for what every node tells.
+    pub fn tell_primaries(&self, most: usize, words: &[&str]) {
+        self.primaries().iter().take(most).for_each(|(port, _)| drop(self.told(*port, words)));
+    }
+
+    /// The cluster's slot of a key.
+    pub fn slot_of(&self, key: &str) -> u16 {
+        let (port, _) = &self.primaries()[0];
+        self.told(*port, &["cluster", "keyslot", key]).trim().parse().expect("a slot")
+    }
+
     /// Port and id of each primary.
     fn primaries(&self) -> Vec<(u16, String)> {
         let alive = self.ports.iter().find_map(|port| self.ask(*port, &["cluster", "nodes"]).ok());
