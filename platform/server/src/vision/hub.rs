@@ -96,6 +96,20 @@ struct State {
     latest: Option<Timestamp>,
 }
 
+impl State {
+    /// Where more frames wait than there is room for, those of the camera in turn give way to its newest.
+    fn shed(&mut self) {
+        let able = self.workers.values().filter(|worker| !worker.leaving);
+        let room: usize = able.map(|worker| worker.capacity.saturating_sub(worker.under_way.len())).sum();
+        let Some(source) = self.queues.in_turn().filter(|source| *source != ANALYSES) else { return };
+        if self.queues.len() > room {
+            for pending in self.queues.shed_older(source) {
+                let _ = pending.answer.send(Err(Refusal::Overload));
+            }
+        }
+    }
+}
+
 /// All workers and queues.
 pub struct Hub {
     state: Mutex<State>,
@@ -173,6 +187,7 @@ impl Hub {
             let Some(number) = roomy.min_by_key(|(_, worker)| worker.under_way.len()).map(|(number, _)| *number) else {
                 return;
             };
+            state.shed();
             let Some((source, mut pending)) = state.queues.pop() else {
                 return;
             };

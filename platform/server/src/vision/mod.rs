@@ -2,4 +2,6 @@
 
 pub mod gate;
 pub mod hub;
+#[cfg(test)]
+mod overload;
 mod queue;
