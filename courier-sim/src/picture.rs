@@ -101,7 +101,8 @@ impl Picture {
         self.height
     }
 
-    fn at(&self, x: usize, y: usize) -> [u8; 3] {
+    /// A pixel: red, green, blue.
+    pub fn at(&self, x: usize, y: usize) -> [u8; 3] {
         let start = (y * self.width + x) * 3;
         [self.pixels[start], self.pixels[start + 1], self.pixels[start + 2]]
     }

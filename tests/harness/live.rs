@@ -155,12 +155,10 @@ impl Live {
         self.data_dir.path().join(AUTHORITY)
     }
 
-    /// Another platform on the same database, with the same master key.
+    /// As [`Live::beside`], with the same settings.
     pub async fn replica(&self) -> Live {
-        let master_key = self.data_dir.path().join("master.key").display().to_string();
-        let mut settings: Vec<_> = self.settings.iter().map(|(key, value)| (&**key, &**value)).collect();
-        settings.push(("GATEPOST_KEYS__MASTER_FILE", &master_key));
-        Live::serve(&settings).await
+        let settings: Vec<_> = self.settings.iter().map(|(key, value)| (&**key, &**value)).collect();
+        self.beside(&settings).await
     }
 
     /// The folder of the database and of the first keys.

@@ -28,6 +28,7 @@ mod courier_webhooks;
 mod crash;
 mod development_tls;
 mod door_delivery;
+mod enrolment;
 mod events;
 mod extension;
 mod hold;

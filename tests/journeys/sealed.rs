@@ -76,7 +76,7 @@ async fn no_vector_is_in_a_file_of_the_database(world: World) {
 async fn answer_one(worker: &mut ManualWorker, embedding: Vec<f32>) {
     let frame = worker.frame().await;
     let bounds = vision::Box { x: 100.0, y: 100.0, width: 120.0, height: 150.0 };
-    let face = Face { r#box: Some(bounds), landmarks: Vec::new(), score: 0.95, quality: 0.9, embedding };
+    let face = Face { r#box: Some(bounds), score: 0.95, quality: 0.9, embedding, ..Default::default() };
     let result = vision::FrameResult {
         frame_id: frame.frame_id,
         width: 1280,

@@ -38,7 +38,7 @@ async fn set_recognition(
     let request = v1::SetRecognitionPolicyRequest {
         request_id: new_request_id(),
         community_id: COMMUNITY.to_owned(),
-        policy: Some(v1::RecognitionPolicy { false_alarm_rate, calibration }),
+        policy: Some(v1::RecognitionPolicy { false_alarm_rate, calibration, ..Default::default() }),
     };
     answer(world.administrator().communities().set_recognition_policy(request).await)
 }

@@ -21,6 +21,9 @@ pub const TEMPLATE: [Point; 5] = [
 /// structure of a close-up turns into noise.
 const SAMPLES_MAX: f32 = 8.0;
 
+/// Columns and rows of a crop that the middle of a face covers: from brow to chin, from temple to temple.
+const MIDDLE: (std::ops::Range<usize>, std::ops::Range<usize>) = (25..87, 20..100);
+
 /// A rotation, one scale and a shift: `(x, y)` goes to `(a x - b y + dx, b x + a y + dy)`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Similarity {
@@ -74,13 +77,14 @@ fn mean(points: &[Point; 5]) -> Point {
 #[derive(Clone, PartialEq)]
 pub struct Crop {
     planes: Vec<f32>,
+    visible: f32,
 }
 
 impl Crop {
     /// A crop out of its three planes.
     pub fn from_planes(planes: Vec<f32>) -> Self {
         assert_eq!(planes.len(), 3 * SIDE * SIDE, "this is a bug: a crop of another size");
-        Self { planes }
+        Self { planes, visible: 1.0 }
     }
 
     /// Cuts a face out of the picture it was found in; `None` if its five points are one.
@@ -91,8 +95,10 @@ impl Crop {
         let offsets: Vec<f32> = (0..samples).map(|sample| (sample as f32 + 0.5) / samples as f32 - 0.5).collect();
         let share = 1.0 / (samples * samples) as f32;
         let mut planes = vec![0.0; 3 * SIDE * SIDE];
+        let mut inside = 0;
         for index in 0..SIDE * SIDE {
             let (x, y) = ((index % SIDE) as f32, (index / SIDE) as f32);
+            inside += usize::from(contains(picture, into_picture.apply(Point { x, y })));
             let mut sum = [0.0; 3];
             for dy in &offsets {
                 for dx in &offsets {
@@ -106,7 +112,18 @@ impl Crop {
                 planes[channel * SIDE * SIDE + index] = sum * share;
             }
         }
-        Some(Self { planes })
+        Some(Self { planes, visible: inside as f32 / (SIDE * SIDE) as f32 })
+    }
+
+    /// Which share of the crop lies inside the picture, 0 to 1; the rest is black.
+    pub fn visible(&self) -> f32 {
+        self.visible
+    }
+
+    /// The colours of the middle of the face, where hair, background and clothes are rare.
+    pub fn middle(&self) -> impl Iterator<Item = [f32; 3]> + '_ {
+        let pixels = MIDDLE.1.flat_map(|y| MIDDLE.0.map(move |x| y * SIDE + x));
+        pixels.map(|index| [0, 1, 2].map(|channel| self.planes[channel * SIDE * SIDE + index]))
     }
 
     /// The crop as a batch of one.
@@ -118,8 +135,13 @@ impl Crop {
     pub fn grey(&self) -> Vec<f32> {
         let (red, rest) = self.planes.split_at(SIDE * SIDE);
         let (green, blue) = rest.split_at(SIDE * SIDE);
-        red.iter().zip(green).zip(blue).map(|((red, green), blue)| 0.299 * red + 0.587 * green + 0.114 * blue).collect()
+        red.iter().zip(green).zip(blue).map(|((red, green), blue)| luma(*red, *green, *blue)).collect()
     }
+}
+
+/// The brightness of a colour (Rec. 601 weights).
+pub fn luma(red: f32, green: f32, blue: f32) -> f32 {
+    0.299 * red + 0.587 * green + 0.114 * blue
 }
 
 /// The similarity that undoes another one.
@@ -128,6 +150,11 @@ fn inverse(forward: &Similarity) -> Similarity {
     let back = turned_by(forward.a / square, -forward.b / square);
     let origin = back.apply(Point { x: forward.dx, y: forward.dy });
     Similarity { dx: -origin.x, dy: -origin.y, ..back }
+}
+
+fn contains(picture: &Picture, at: Point) -> bool {
+    let within = |value: f32, length: usize| value >= -0.5 && value < length as f32 - 0.5;
+    within(at.x, picture.width) && within(at.y, picture.height)
 }
 
 /// The colour between four pixels; black outside of the picture.

@@ -11,7 +11,7 @@ use crate::geometry::{Point, Rectangle};
 use crate::image::Picture;
 use crate::model::card::Card;
 use crate::model::{Model, ModelError};
-use crate::quality::quality;
+use crate::quality::{Measures, quality};
 
 /// Why a frame has no result.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -49,6 +49,8 @@ pub struct Face {
     pub score: f32,
     /// How usable the face is for recognition, 0 to 1.
     pub quality: f32,
+    /// How it was photographed.
+    pub measures: Measures,
     /// Of length 1; the dot product of two embeddings is their similarity.
     pub embedding: Vec<f32>,
 }
@@ -112,12 +114,16 @@ impl Pipeline {
             .collect();
         let crops: Vec<&Crop> = faces.iter().map(|(_, crop)| crop).collect();
         let embeddings = self.embed(&crops)?;
-        let face = |((face, crop), embedding): (&(Detection, Crop), Vec<f32>)| Face {
-            quality: quality(face, crop),
-            bounds: face.bounds,
-            landmarks: face.landmarks,
-            score: face.score,
-            embedding,
+        let face = |((face, crop), embedding): (&(Detection, Crop), Vec<f32>)| {
+            let measures = Measures::of(face, crop);
+            Face {
+                quality: quality(face, &measures),
+                bounds: face.bounds,
+                landmarks: face.landmarks,
+                score: face.score,
+                measures,
+                embedding,
+            }
         };
         let faces = faces.iter().zip(embeddings).map(face).collect();
         Ok(Analysis { width: picture.width, height: picture.height, faces })

@@ -8,7 +8,7 @@
 //! | sharpness: variance of the Laplacian of the aligned crop's brightness, by its logarithm | 4 | 128 | see `SHARPNESS` |
 //! | frontal: distance of the nose from the middle between the eyes along their line, in eye distances | 0.5 | 0.1 | at 0.5 the nose stands before an eye: a half profile |
 
-use crate::align::Crop;
+use crate::align::{Crop, luma};
 use crate::detect::Detection;
 use crate::model::sface::SIDE;
 
@@ -19,13 +19,42 @@ const SCORE: (f32, f32) = (0.5, 0.9);
 const SHARPNESS: (f32, f32) = (2.0, 7.0);
 const TURN: (f32, f32) = (0.5, 0.1);
 
-/// The quality of a face and of the crop that was cut from it.
-pub fn quality(face: &Detection, crop: &Crop) -> f32 {
+/// How a face was photographed: what a photograph to be enrolled is judged by.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Measures {
+    /// Variance of the Laplacian of the aligned crop's brightness.
+    pub sharpness: f32,
+    /// Mean brightness of the middle of the face, 0 to 255.
+    pub brightness: f32,
+    /// Mean distance between the strongest and the weakest primary colour in the middle of the face: 0 is grey.
+    pub colour: f32,
+    /// Distance of the nose from the middle between the eyes along their line, in eye distances: 0 is straight ahead.
+    pub turn: f32,
+    /// Share of the aligned crop that lies inside the picture, 0 to 1.
+    pub visible: f32,
+}
+
+impl Measures {
+    /// Measures a face and the crop that was cut from it.
+    pub fn of(face: &Detection, crop: &Crop) -> Self {
+        let (mut brightness, mut colour, mut count) = (0.0, 0.0, 0.0);
+        for [red, green, blue] in crop.middle() {
+            brightness += luma(red, green, blue);
+            colour += red.max(green).max(blue) - red.min(green).min(blue);
+            count += 1.0;
+        }
+        let (brightness, colour) = (brightness / count, colour / count);
+        Self { sharpness: sharpness(crop), brightness, colour, turn: turn(face), visible: crop.visible() }
+    }
+}
+
+/// The quality of a face that was photographed so.
+pub fn quality(face: &Detection, measures: &Measures) -> f32 {
     let shares = [
         share(face.bounds.width, SIZE),
         share(face.score, SCORE),
-        share(sharpness(crop).max(1.0).log2(), SHARPNESS),
-        share(turn(face), TURN),
+        share(measures.sharpness.max(1.0).log2(), SHARPNESS),
+        share(measures.turn, TURN),
     ];
     shares.iter().product::<f32>().powf(0.25)
 }
@@ -76,24 +105,39 @@ mod tests {
         Crop::from_planes((0..3 * SIDE * SIDE).map(|index| 40.0 * (index % 3) as f32).collect())
     }
 
+    fn judged(face: &Detection, crop: &Crop) -> f32 {
+        quality(face, &Measures::of(face, crop))
+    }
+
     #[test]
     fn a_large_sharp_frontal_face_is_perfect() {
-        assert_eq!(quality(&face(112.0), &chequered()), 1.0);
-        assert_eq!(quality(&face(500.0), &chequered()), 1.0);
+        assert_eq!(judged(&face(112.0), &chequered()), 1.0);
+        assert_eq!(judged(&face(500.0), &chequered()), 1.0);
     }
 
     #[test]
     fn a_tiny_or_flat_or_turned_face_is_worthless() {
-        assert_eq!(quality(&face(32.0), &chequered()), 0.0);
-        assert_eq!(quality(&face(112.0), &Crop::from_planes(vec![90.0; 3 * SIDE * SIDE])), 0.0);
+        assert_eq!(judged(&face(32.0), &chequered()), 0.0);
+        assert_eq!(judged(&face(112.0), &Crop::from_planes(vec![90.0; 3 * SIDE * SIDE])), 0.0);
         let mut turned = face(112.0);
         turned.landmarks[2] = turned.landmarks[0];
-        assert_eq!(quality(&turned, &chequered()), 0.0);
+        assert_eq!(judged(&turned, &chequered()), 0.0);
     }
 
     #[test]
     fn quality_grows_with_size() {
-        let at = |width| quality(&face(width), &chequered());
+        let at = |width| judged(&face(width), &chequered());
         assert!(at(40.0) < at(64.0) && at(64.0) < at(100.0));
+    }
+
+    #[test]
+    fn colour_and_brightness_are_those_of_the_middle() {
+        let planes = [[200.0; SIDE * SIDE], [100.0; SIDE * SIDE], [50.0; SIDE * SIDE]].concat();
+        let measures = Measures::of(&face(112.0), &Crop::from_planes(planes));
+        assert!((measures.brightness - luma(200.0, 100.0, 50.0)).abs() < 0.01, "{measures:?}");
+        assert!((measures.colour - 150.0).abs() < 0.01 && measures.turn < 0.01 && measures.visible == 1.0);
+        let grey = Measures::of(&face(112.0), &chequered());
+        assert_eq!(grey.sharpness, sharpness(&chequered()));
+        assert_eq!(Measures::of(&face(112.0), &Crop::from_planes(vec![30.0; 3 * SIDE * SIDE])).colour, 0.0);
     }
 }

@@ -46,13 +46,20 @@ fn request(message: Message) -> proto::WorkRequest {
 }
 
 fn face(face: Face) -> proto::Face {
-    let bounds = face.bounds;
+    let (bounds, measures) = (face.bounds, face.measures);
     proto::Face {
         r#box: Some(proto::Box { x: bounds.x, y: bounds.y, width: bounds.width, height: bounds.height }),
         landmarks: face.landmarks.iter().map(|point| proto::Point { x: point.x, y: point.y }).collect(),
         score: face.score,
         quality: face.quality,
         embedding: face.embedding,
+        measures: Some(proto::Measures {
+            sharpness: measures.sharpness,
+            brightness: measures.brightness,
+            colour: measures.colour,
+            turn: measures.turn,
+            visible: measures.visible,
+        }),
     }
 }
 

@@ -4,6 +4,7 @@
 use std::{collections::BTreeMap, fmt};
 
 use gatepost_domain::id::ResidentId;
+use zeroize::Zeroizing;
 
 use crate::embedding::{Embedding, EmbeddingError, ModelId};
 
@@ -143,6 +144,24 @@ impl Gallery {
         Ok(self.search_all_checked(faces))
     }
 
+    /// Everybody with a template of at least this cosine, each with that of the most similar one.
+    pub fn resembling(&self, face: &Embedding, least: f32) -> Result<BTreeMap<ResidentId, f32>, EmbeddingError> {
+        let mut found = BTreeMap::new();
+        // Mostly nobody is: one quick search says so.
+        let somebody = self.search(face)?.best.is_some_and(|(_, similarity)| similarity >= least);
+        if let (Some(rows), true) = (&self.rows, somebody) {
+            let mut scratch = Zeroizing::default();
+            for (row, owner) in self.owners.iter().enumerate() {
+                let similarity = rows.cosine(row, face.values(), &mut scratch).clamp(-1.0, 1.0) as f32;
+                if similarity >= least {
+                    let highest = found.entry(*owner).or_insert(similarity);
+                    *highest = highest.max(similarity);
+                }
+            }
+        }
+        Ok(found)
+    }
+
     /// Refuses an embedding that the templates cannot be compared with.
     pub(crate) fn check(&self, embedding: &Embedding) -> Result<(), EmbeddingError> {
         embedding.check_comparable(&self.model, self.dimension().unwrap_or(embedding.dimension()))
@@ -202,6 +221,19 @@ mod tests {
         gallery.remove(resident(1));
         let ranking = gallery.search(&at(0.0)).unwrap();
         assert_eq!((ranking.best.unwrap().0, ranking.second.unwrap().0), (resident(2), resident(3)));
+    }
+
+    #[test]
+    fn everybody_who_resembles_is_told_by_the_best_template() {
+        let mut gallery = Gallery::new(model());
+        assert!(gallery.resembling(&at(0.0), 0.5).unwrap().is_empty());
+        for (number, degrees) in [(1, 80.0), (1, 10.0), (2, 40.0), (1, 20.0), (3, 70.0)] {
+            gallery.add(resident(number), &at(degrees)).unwrap();
+        }
+        let found = gallery.resembling(&at(0.0), 0.5).unwrap();
+        assert_eq!(found.keys().copied().collect::<Vec<_>>(), [resident(1), resident(2)]);
+        assert!((found[&resident(1)] - 10f32.to_radians().cos()).abs() < 1e-6);
+        assert!(gallery.resembling(&at(0.0), 0.999).unwrap().is_empty());
     }
 
     #[test]

@@ -14,6 +14,7 @@ mod journey;
 mod ledger;
 mod metrics;
 mod notification;
+mod photograph;
 mod platform;
 mod premises;
 pub mod private_file;

@@ -6,6 +6,7 @@ use gatepost_storage::StoreError;
 
 use crate::{
     auth::{grant::Stranger, quota::Exceeded},
+    photograph::Unfit,
     vault::VaultError,
 };
 
@@ -135,7 +136,7 @@ pub enum Problem {
 }
 
 /// Why a photograph was not enrolled.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PhotographProblem {
     #[error("the resident has not agreed to gate recognition: grant the consent first")]
     NoConsent,
@@ -149,8 +150,12 @@ pub enum PhotographProblem {
     NoFace,
     #[error("several faces were found: use a photograph of one person")]
     SeveralFaces,
-    #[error("the face is less than 48 pixels wide: use a closer photograph")]
-    TooSmall,
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Unfit(Vec<Unfit>),
+    #[error(
+        "the face resembles another resident's more than this community's limit: see ListEnrolmentConflicts, and settle it before either is enrolled from such a photograph"
+    )]
+    Conflict,
 }
 
 /// One field that cannot be read.
@@ -174,6 +179,7 @@ pub enum Missing {
     Compartment,
     Reminder,
     Misidentification,
+    Conflict,
     Endpoint,
 }
 
@@ -190,6 +196,7 @@ impl Missing {
             Missing::Compartment => "compartment",
             Missing::Reminder => "reminder at a gate",
             Missing::Misidentification => "misidentification",
+            Missing::Conflict => "enrolment conflict",
             Missing::Endpoint => "webhook endpoint",
         }
     }

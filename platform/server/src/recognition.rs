@@ -4,14 +4,14 @@ use std::ops::RangeInclusive;
 
 use gatepost_domain::{
     Timestamp,
-    id::GateId,
+    id::{CommunityId, GateId},
     sighting::{Sighting, too_soon},
 };
 use gatepost_matching::{
     MatchPolicy, ModelId,
     calibration::{Calibration, Threshold},
 };
-use gatepost_storage::{Misidentification, MisidentificationReason, Tx};
+use gatepost_storage::{Misidentification, MisidentificationReason, SearchableFace, StoreError, Tx};
 use opentelemetry::KeyValue;
 use serde::{Deserialize, Serialize};
 
@@ -25,11 +25,26 @@ pub struct RecognitionPolicy {
     pub false_alarm_rate: f64,
     /// What the threshold is chosen from; without, from what comes with Gatepost.
     pub calibration: Option<Calibration>,
+    /// Who is searched for.
+    #[serde(default)]
+    pub scope: SearchScope,
+}
+
+/// Whose faces a gate compares with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SearchScope {
+    /// Of consenting residents with a parcel due.
+    #[default]
+    WaitingOnly,
+    /// Of all consenting residents. Who resembles a neighbour is then told from them, and who has no parcel due is
+    /// found and forgotten.
+    AllConsenting,
 }
 
 impl Default for RecognitionPolicy {
     fn default() -> Self {
-        Self { false_alarm_rate: 0.01, calibration: None }
+        Self { false_alarm_rate: 0.01, calibration: None, scope: SearchScope::default() }
     }
 }
 
@@ -52,6 +67,19 @@ impl RecognitionPolicy {
     /// As the community's row has it.
     pub fn write(&self) -> Result<String, Problem> {
         serde_json::to_string(self).map_err(|_| Problem::Bug("a recognition policy cannot be written"))
+    }
+
+    /// The faces that a gate of the community may be searched for at `now`.
+    pub async fn faces(
+        &self,
+        tx: &Tx,
+        community: &CommunityId,
+        now: Timestamp,
+    ) -> Result<Vec<SearchableFace>, StoreError> {
+        match self.scope {
+            SearchScope::WaitingOnly => tx.searchable_faces(community, now).await,
+            SearchScope::AllConsenting => tx.consenting_faces(community).await,
+        }
     }
 
     /// The least cosine of a match among `templates` faces of `model`. A calibration of another model says nothing.

@@ -15,9 +15,9 @@ pub use self::{
     embedded_timers::EmbeddedTimers,
     error::StoreError,
     record::{
-        Answered, Channel, CommunityKey, ConsentEntry, Courier, Delivery, EventCursor, Hold, Key, Misidentification,
-        MisidentificationReason, NoticeRecord, PolicyKey, ResidentKey, SearchableFace, ShownNotice, StoredEvent,
-        Template,
+        Answered, Channel, CommunityKey, ConsentEntry, Courier, Delivery, EnrolmentConflict, EventCursor, Hold, Key,
+        Misidentification, MisidentificationReason, NoticeRecord, PolicyKey, ResidentKey, Resolution, SearchableFace,
+        ShownNotice, StoredEvent, Template,
     },
     redis::{RedisOptions, RedisTimers},
     sql::{Store, Tx},

@@ -266,6 +266,32 @@ pub struct Misidentification {
     pub settled_at: Option<Timestamp>,
 }
 
+/// A photograph that was not enrolled because it resembles somebody else.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EnrolmentConflict {
+    /// Who was to be enrolled.
+    pub resident: ResidentId,
+    /// Whom the face resembles.
+    pub other: ResidentId,
+    /// Of which community.
+    pub community: CommunityId,
+    /// How similar they are.
+    pub similarity: f32,
+    /// When it was found, the last time.
+    pub found_at: Timestamp,
+    /// What staff found, and when.
+    pub settled: Option<(Resolution, Timestamp)>,
+}
+
+/// What staff found when they looked into an enrolment conflict.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Resolution {
+    /// They resemble each other, as twins do: both may be enrolled.
+    DifferentPeople,
+    /// One person stands on the roster twice, or the photograph was of the wrong one.
+    SamePerson,
+}
+
 /// The notice that a resident, or a guardian, was shown and agreed to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ShownNotice {

@@ -4,6 +4,7 @@ mod admin;
 mod compartments;
 mod consents;
 mod deadlines;
+mod enrolment_conflicts;
 mod events;
 mod fixture;
 mod lifecycle;
@@ -74,6 +75,7 @@ promises! {
     parcels:
         every_state_is_read_as_it_was_saved, a_stale_version_is_refused, a_tracking_number_is_the_couriers_own,
         pages_of_parcels_join, deadlines_come_in_order;
+    enrolment_conflicts: conflicts_are_kept_until_somebody_goes;
     compartments: one_parcel_per_compartment_whoever_races, an_expired_reservation_is_free;
     events:
         every_event_is_read_as_it_was_logged, sequences_have_no_gaps, an_acknowledgement_never_moves_back,

@@ -132,6 +132,10 @@ pub async fn only_who_agreed_and_is_due_is_searched(bench: Bench) {
         mistaken_at: None,
     };
     assert_eq!(found, [face(1), face(11)]);
+    let consenting = tx.consenting_faces(&id("lotus")).await.unwrap();
+    let whose: Vec<_> = consenting.iter().map(|face| face.resident).collect();
+    assert_eq!(whose, [1, 1, 4, 5, 6].map(resident_id));
+    assert_eq!(tx.consenting_faces(&id("elsewhere")).await.unwrap(), []);
     let sealed = tx.sealed_faces(&found).await.unwrap();
     assert_eq!(sealed, [1, 11].map(|number| (template(number, 1), resident_key(1, 1))));
     assert_eq!(tx.searchable_faces(&id("elsewhere"), t(60)).await.unwrap(), []);

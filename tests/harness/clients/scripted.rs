@@ -138,7 +138,7 @@ impl Faces {
             embedding[*self.0.entry((*name).to_owned()).or_insert(next)] = 1.0 / (names.len() as f32).sqrt();
         }
         let bounds = Bounds { x: 100.0 + 300.0 * number as f32, y: 100.0, width: 120.0, height: 150.0 };
-        vision::Face { r#box: Some(bounds), landmarks: Vec::new(), score: 0.95, quality, embedding }
+        vision::Face { r#box: Some(bounds), score: 0.95, quality, embedding, ..Default::default() }
     }
 }
 

@@ -58,7 +58,7 @@ async fn workers_of_two_models_cannot_fill_one_gallery() {
         score: 0.9,
         quality: 0.9,
         embedding: std::iter::once(1.0).chain([0.0; 127]).collect(),
-        landmarks: Vec::new(),
+        ..Default::default()
     };
     let result = |frame_id| FrameResult { frame_id, faces: vec![face.clone()], ..Default::default() };
 

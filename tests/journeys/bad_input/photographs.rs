@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use courier_sim::picture::{Picture, Region};
-use gatepost_proto::v1::ConsentPurpose;
+use gatepost_proto::v1::{ConsentPurpose, EnrolmentOutcome};
 use gatepost_tests::{
     clients::{Resident, photograph},
     world::World,
@@ -79,17 +79,59 @@ async fn a_photograph_shows_one_person_from_near() {
     assert_eq!(enrolled.resident.unwrap().faces, 1);
 }
 
+/// A portrait of somebody in another state.
+fn portrait(change: impl FnOnce(Picture) -> Picture) -> Bytes {
+    change(Picture::from_jpeg(&photograph("obama")).unwrap()).to_jpeg(92).unwrap().into()
+}
+
+/// The same without colours.
+fn grey(picture: Picture) -> Picture {
+    Picture::paint(picture.width(), picture.height(), |x, y| {
+        let [red, green, blue] = picture.at(x, y).map(u32::from);
+        [((red * 299 + green * 587 + blue * 114) / 1000) as u8; 3]
+    })
+}
+
+/// What is left when the right part of the face lies outside the picture.
+fn cut(picture: Picture) -> Picture {
+    let (width, height) = (picture.width() as f32 * 0.62, picture.height() as f32);
+    picture.resample(Region { x: 0.0, y: 0.0, width, height }, width as usize, height as usize)
+}
+
+#[tokio::test]
+async fn a_photograph_shows_a_face_well() {
+    let world = World::new().await;
+    let _worker = world.worker().await;
+    let wang = world.resident("王芳");
+    wang.consent(ConsentPurpose::GateRecognition).await;
+    let cases = [
+        ("at night", portrait(|picture| picture.lit(0.15, -107.0)), "FACE_DARK"),
+        ("out of focus", portrait(|picture| picture.blurred(60)), "FACE_BLURRED"),
+        ("without colours", portrait(grey), "FACE_GREY"),
+        ("half outside", portrait(cut), "FACE_OCCLUDED"),
+    ];
+    for (what, photograph, reason) in cases {
+        let refusal = wang.enrol(photograph).await.expect_err(what);
+        assert_eq!((refusal.code, &*refusal.reason), (InvalidArgument, reason), "{what}: {}", refusal.message);
+    }
+    let enrolled = wang.enrol(photograph("obama")).await.unwrap();
+    assert_eq!(enrolled.outcome(), EnrolmentOutcome::Enrolled);
+    assert!(enrolled.quality > 0.9, "{}", enrolled.quality);
+    let again = wang.enrol(portrait(|picture| picture.lit(1.0, 6.0))).await.unwrap();
+    assert_eq!((again.outcome(), again.resident.unwrap().faces), (EnrolmentOutcome::NearDuplicate, 1));
+}
+
 #[tokio::test]
 async fn eight_faces_are_enough_and_none_is_enrolled_without_a_worker() {
     let world = World::new().await;
     let wang = world.resident("王芳");
     wang.consent(ConsentPurpose::GateRecognition).await;
-    let face = || Bytes::from_static("face 王芳".as_bytes());
-    not_enrolled(&wang, face(), Unavailable, "NO_VISION_WORKER").await;
+    let face = |look: usize| Bytes::from(format!("face 王芳{look}"));
+    not_enrolled(&wang, face(0), Unavailable, "NO_VISION_WORKER").await;
     let _worker = world.scripted_worker().await;
-    for _ in 0..8 {
-        wang.enrol(face()).await.unwrap();
+    for look in 0..8 {
+        wang.enrol(face(look)).await.unwrap();
     }
-    not_enrolled(&wang, face(), FailedPrecondition, "FACES_FULL").await;
+    not_enrolled(&wang, face(8), FailedPrecondition, "FACES_FULL").await;
     assert_eq!(wang.on_record().await.unwrap().faces, 8);
 }

@@ -6,8 +6,9 @@ use anyhow::Context as _;
 use clap::Subcommand;
 use gatepost_matching::calibration::Calibration;
 use gatepost_proto::v1::{
-    self, GetRecognitionPolicyRequest, ListMisidentificationsRequest, MisidentificationReason, RecognitionPolicy,
-    ReportMisidentificationRequest, SetRecognitionPolicyRequest, SettleMisidentificationRequest,
+    self, ConflictResolution, GetRecognitionPolicyRequest, ListEnrolmentConflictsRequest,
+    ListMisidentificationsRequest, MisidentificationReason, RecognitionPolicy, ReportMisidentificationRequest,
+    SearchScope, SetRecognitionPolicyRequest, SettleEnrolmentConflictRequest, SettleMisidentificationRequest,
 };
 use jiff::Timestamp;
 use serde_json::json;
@@ -31,6 +32,9 @@ pub(super) enum Command {
         /// What `gatepost-vision evaluate --calibration` wrote; without, the measurement that comes with Gatepost.
         #[arg(long, value_name = "FILE")]
         calibration: Option<PathBuf>,
+        /// Compare with the faces of all consenting residents, not only of those with a parcel due.
+        #[arg(long)]
+        all_consenting: bool,
     },
     /// Show a community's policy, and the threshold in force for as many faces as are searched now.
     Show {
@@ -54,6 +58,22 @@ pub(super) enum Command {
         #[arg(long)]
         seen: Timestamp,
     },
+    /// List photographs that were not enrolled because they resemble somebody else, newest first.
+    Conflicts {
+        /// The community.
+        #[arg(long)]
+        community: String,
+    },
+    /// Settle such a conflict: both are different people, and may be enrolled from now on.
+    TellApart {
+        /// Who was to be enrolled.
+        resident: String,
+        /// Whom the face resembles.
+        other: String,
+        /// They are one person, or the photograph was of the wrong one: it stays refused.
+        #[arg(long)]
+        same_person: bool,
+    },
     /// List what a community's gates are known to have mistaken, newest first.
     Mistaken {
         /// The community.
@@ -66,9 +86,11 @@ pub(super) enum Command {
 pub(super) async fn run(client: &Client, command: Command, json: bool) -> anyhow::Result<()> {
     let request_id = request_id::fresh();
     match command {
-        Command::Set { community, false_alarms, calibration } => {
+        Command::Set { community, false_alarms, calibration, all_consenting } => {
             let calibration = calibration.map(read).transpose()?;
-            let policy = Some(RecognitionPolicy { false_alarm_rate: false_alarms, calibration });
+            let scope = if all_consenting { SearchScope::AllConsenting } else { SearchScope::WaitingOnly };
+            let policy = RecognitionPolicy { false_alarm_rate: false_alarms, calibration, search_scope: scope.into() };
+            let policy = Some(policy);
             let request = SetRecognitionPolicyRequest { request_id, community_id: community, policy };
             answer(client.communities().set_recognition_policy(request).await)?;
             println!("recognition policy set");
@@ -88,6 +110,19 @@ pub(super) async fn run(client: &Client, command: Command, json: bool) -> anyhow
             let request =
                 SettleMisidentificationRequest { request_id, resident_id: resident, see_time: Some(wire(seen)) };
             answer(client.residents().settle_misidentification(request).await)?;
+            println!("settled");
+        }
+        Command::Conflicts { community } => conflicts(client, community, json).await?,
+        Command::TellApart { resident, other, same_person } => {
+            let resolution =
+                if same_person { ConflictResolution::SamePerson } else { ConflictResolution::DifferentPeople };
+            let request = SettleEnrolmentConflictRequest {
+                request_id,
+                resident_id: resident,
+                other_resident_id: other,
+                resolution: resolution.into(),
+            };
+            answer(client.residents().settle_enrolment_conflict(request).await)?;
             println!("settled");
         }
         Command::Mistaken { community } => mistaken(client, community, json).await?,
@@ -136,6 +171,29 @@ async fn show(client: &Client, community: String, json: bool) -> anyhow::Result<
         json!(shown.source),
         json!(shown.misidentification_stands),
     ]);
+    Ok(list.print(json)?)
+}
+
+async fn conflicts(client: &Client, community: String, json: bool) -> anyhow::Result<()> {
+    let request = ListEnrolmentConflictsRequest { community_id: community };
+    let listed = answer(client.residents().list_enrolment_conflicts(request).await)?;
+    let mut list = Listing::new(&["resident", "other", "similarity", "found", "resolution", "settled"]);
+    let told = |time| json!(timestamp(time).map(|time| time.to_string()));
+    for one in &listed.conflicts {
+        let resolution = match one.resolution() {
+            ConflictResolution::DifferentPeople => json!("different people"),
+            ConflictResolution::SamePerson => json!("same person"),
+            ConflictResolution::Unspecified => json!(null),
+        };
+        list.push([
+            json!(one.resident_id),
+            json!(one.other_resident_id),
+            json!(one.similarity),
+            told(one.find_time),
+            resolution,
+            told(one.settle_time),
+        ]);
+    }
     Ok(list.print(json)?)
 }
 

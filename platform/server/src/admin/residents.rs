@@ -6,7 +6,7 @@ use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand, ValueEnum};
 use gatepost_proto::v1::{
     ConsentPurpose, CreateResidentRequest, DeleteFacesRequest, DeleteResidentRequest, EnrolFaceRequest,
-    GetResidentRequest, GetUsualPickupRequest, GrantConsentRequest, ListResidentsRequest, Resident,
+    EnrolmentOutcome, GetResidentRequest, GetUsualPickupRequest, GrantConsentRequest, ListResidentsRequest, Resident,
     UpdateResidentRequest, WithdrawConsentRequest,
 };
 use jiff::tz::TimeZone;
@@ -262,7 +262,17 @@ async fn enrol(client: &Client, id: &str, photographs: &[PathBuf]) -> anyhow::Re
         };
         match answer(client.residents().enrol_face(request).await) {
             Ok(face) => bar.suspend(|| {
-                println!("{}: enrolled, score {:.3}, {:.0} pixels wide", file.display(), face.score, face.face_width);
+                let outcome = match face.outcome() {
+                    EnrolmentOutcome::NearDuplicate => "tells nothing new, not added",
+                    EnrolmentOutcome::Enrolled | EnrolmentOutcome::Unspecified => "enrolled",
+                };
+                println!(
+                    "{}: {outcome}; quality {:.2}, score {:.3}, {:.0} pixels wide",
+                    file.display(),
+                    face.quality,
+                    face.score,
+                    face.face_width
+                );
             }),
             Err(failure) if failure.is_about_the_request() => {
                 refused += 1;

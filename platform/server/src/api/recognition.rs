@@ -62,7 +62,7 @@ impl Communities {
         let tx = self.0.store.read().await?;
         let community = administered(&tx, caller, &convert::id(&request.community_id, "community_id")?).await?.id;
         let policy = RecognitionPolicy::read(tx.recognition_policy(&community).await?.as_deref())?;
-        let templates = tx.searchable_faces(&community, self.0.now()).await?.len();
+        let templates = policy.faces(&tx, &community, self.0.now()).await?.len();
         let model = tx.enrolled_model().await?.map(ModelId::new);
         let in_force = policy.threshold(model.as_ref(), templates);
         Ok(v1::GetRecognitionPolicyResponse {

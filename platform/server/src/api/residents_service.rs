@@ -112,6 +112,21 @@ impl ResidentService for Residents {
         self.misidentifications(&caller, request.get_ref()).await.map(Response::new).map_err(status)
     }
 
+    async fn list_enrolment_conflicts(
+        &self,
+        request: Request<v1::ListEnrolmentConflictsRequest>,
+    ) -> Answer<v1::ListEnrolmentConflictsResponse> {
+        let caller = caller(&request).map_err(status)?;
+        self.conflicts(&caller, request.get_ref()).await.map(Response::new).map_err(status)
+    }
+
+    async fn settle_enrolment_conflict(
+        &self,
+        request: Request<v1::SettleEnrolmentConflictRequest>,
+    ) -> Answer<v1::SettleEnrolmentConflictResponse> {
+        mutate!(self, request, settle_conflict)
+    }
+
     async fn hold_stay(&self, request: Request<v1::HoldStayRequest>) -> Answer<v1::HoldStayResponse> {
         mutate!(self, request, hold)
     }

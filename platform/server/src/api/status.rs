@@ -46,8 +46,14 @@ pub fn status(problem: Problem) -> Status {
         Problem::EndpointsFull(_) => told(Code::FailedPrecondition, "ENDPOINTS_FULL", text),
         Problem::DisabledByAdministrator => told(Code::FailedPrecondition, "DISABLED_BY_ADMINISTRATOR", text),
         Problem::Busy => told(Code::Unavailable, "BUSY", text),
+        Problem::Photograph(PhotographProblem::Unfit(unfit)) => {
+            let reasons: Vec<&str> = unfit.iter().map(|unfit| unfit.reason()).collect();
+            let first = reasons.first().copied().unwrap_or("UNFIT_PHOTOGRAPH");
+            let metadata = HashMap::from([("reasons".to_owned(), reasons.join(","))]);
+            Status::with_error_details(Code::InvalidArgument, text, info(first, metadata))
+        }
         Problem::Photograph(photograph) => {
-            let (code, reason) = photo(photograph);
+            let (code, reason) = photo(&photograph);
             told(code, reason, text)
         }
         Problem::NoVisionWorker => told(Code::Unavailable, "NO_VISION_WORKER", text),
@@ -179,6 +185,7 @@ fn not_found(missing: Missing) -> &'static str {
         Missing::Compartment => "COMPARTMENT_NOT_FOUND",
         Missing::Reminder => "REMINDER_NOT_FOUND",
         Missing::Misidentification => "MISIDENTIFICATION_NOT_FOUND",
+        Missing::Conflict => "CONFLICT_NOT_FOUND",
         Missing::Endpoint => "ENDPOINT_NOT_FOUND",
     }
 }
@@ -191,7 +198,7 @@ fn exists(taken: Taken) -> &'static str {
     }
 }
 
-fn photo(problem: PhotographProblem) -> (Code, &'static str) {
+fn photo(problem: &PhotographProblem) -> (Code, &'static str) {
     match problem {
         PhotographProblem::NoConsent => (Code::FailedPrecondition, "NO_RECOGNITION_CONSENT"),
         PhotographProblem::Full => (Code::FailedPrecondition, "FACES_FULL"),
@@ -199,7 +206,8 @@ fn photo(problem: PhotographProblem) -> (Code, &'static str) {
         PhotographProblem::TooLarge => (Code::InvalidArgument, "IMAGE_TOO_LARGE"),
         PhotographProblem::NoFace => (Code::InvalidArgument, "NO_FACE"),
         PhotographProblem::SeveralFaces => (Code::InvalidArgument, "SEVERAL_FACES"),
-        PhotographProblem::TooSmall => (Code::InvalidArgument, "FACE_TOO_SMALL"),
+        PhotographProblem::Unfit(_) => (Code::InvalidArgument, "UNFIT_PHOTOGRAPH"),
+        PhotographProblem::Conflict => (Code::FailedPrecondition, "FACE_CONFLICT"),
     }
 }
 

@@ -128,6 +128,8 @@ const TABLE: &[Rule] = &[
     rule("/gatepost.v1.ResidentService/ReportMisidentification", PROPERTY, Scope::Manage),
     rule("/gatepost.v1.ResidentService/SettleMisidentification", PROPERTY, Scope::Manage),
     rule("/gatepost.v1.ResidentService/ListMisidentifications", PROPERTY, Scope::Read),
+    rule("/gatepost.v1.ResidentService/ListEnrolmentConflicts", PROPERTY, Scope::Read),
+    rule("/gatepost.v1.ResidentService/SettleEnrolmentConflict", PROPERTY, Scope::Manage),
     rule("/gatepost.v1.ResidentService/ListReminders", PROPERTY, Scope::Read),
     rule("/gatepost.v1.CourierService/CreateCourier", ADMINISTRATOR, Scope::Keys),
     rule("/gatepost.v1.CourierService/ListCouriers", ADMINISTRATOR, Scope::Read),

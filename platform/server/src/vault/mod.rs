@@ -16,6 +16,7 @@ use gatepost_matching::{Embedding, EmbeddingError, Gallery, ModelId, Transform, 
 use gatepost_storage::{CommunityKey, ResidentKey, SearchableFace, StoreError, Template, Tx};
 use zeroize::Zeroizing;
 
+mod enrolled;
 mod master;
 pub mod rotate;
 mod seal;
@@ -54,6 +55,7 @@ pub struct Vault {
     masters: Masters,
     secrets: Mutex<HashMap<(CommunityId, i64), Arc<Secrets>>>,
     searchable: Mutex<HashMap<(CommunityId, ModelId), Arc<Searchable>>>,
+    enrolled: tokio::sync::Mutex<Option<enrolled::Enrolled>>,
 }
 
 /// One generation of a community's secrets: what wraps its residents' keys, and what turns its faces.
@@ -162,7 +164,12 @@ impl Searchable {
 impl Vault {
     /// Nothing is read yet.
     pub fn new(masters: Masters) -> Self {
-        Self { masters, secrets: Mutex::default(), searchable: Mutex::default() }
+        Self {
+            masters,
+            secrets: Mutex::default(),
+            searchable: Mutex::default(),
+            enrolled: tokio::sync::Mutex::default(),
+        }
     }
 
     /// Makes the default's master key on the first start, and says what is wrong with the keys that are given. Without
@@ -212,16 +219,16 @@ impl Vault {
         })
     }
 
-    /// Who may be searched for now. Who they are is asked of the database every time, so that a withdrawn consent holds
-    /// at the next frame on every replica; their faces are read and opened anew only when somebody came or went.
+    /// The gallery of those who may be searched for, as the community's policy says who that is. Who they are is asked
+    /// of the database every time, so that a withdrawn consent holds at the next frame on every replica; their faces are
+    /// read and opened anew only when somebody came or went.
     pub async fn searchable(
         &self,
         tx: &Tx,
         community: &CommunityId,
         model: &ModelId,
-        now: Timestamp,
+        faces: Vec<SearchableFace>,
     ) -> Result<Arc<Searchable>, VaultError> {
-        let faces = tx.searchable_faces(community, now).await?;
         let place = (community.clone(), model.clone());
         let present = lock(&self.searchable).get(&place).cloned();
         if let Some(present) = present.filter(|present| present.faces == faces) {
@@ -254,12 +261,23 @@ impl Vault {
                 gallery.set_mistaken_at(face.resident, similarity);
             }
         }
-        for (template, key) in tx.sealed_faces(&faces).await? {
-            if let Err(error) = self.add(tx, &mut gallery, (&secrets, model), &template, &key).await {
+        self.add_all(tx, &mut gallery, (&secrets, model), &faces).await?;
+        Ok(Searchable { faces, gallery, secrets: Some(secrets) })
+    }
+
+    async fn add_all(
+        &self,
+        tx: &Tx,
+        gallery: &mut Gallery,
+        (newest, model): (&Secrets, &ModelId),
+        faces: &[SearchableFace],
+    ) -> Result<(), VaultError> {
+        for (template, key) in tx.sealed_faces(faces).await? {
+            if let Err(error) = self.add(tx, gallery, (newest, model), &template, &key).await {
                 tracing::warn!(template.id = %template.id, %error, "template left out of the search");
             }
         }
-        Ok(Searchable { faces, gallery, secrets: Some(secrets) })
+        Ok(())
     }
 
     async fn add(

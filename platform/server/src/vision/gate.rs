@@ -49,13 +49,14 @@ impl Gate {
         captured_at: Timestamp,
     ) -> Result<Vec<Showing>, Problem> {
         let Analysis { model, result, passage } = analysis;
-        let (searchable, row) = {
+        let (searchable, policy) = {
             let tx = platform.store.read().await?;
-            let searchable = platform.vault.searchable(&tx, &self.community, &model, platform.now()).await?;
-            (searchable, tx.recognition_policy(&self.community).await?)
+            let policy = RecognitionPolicy::read(tx.recognition_policy(&self.community).await?.as_deref())?;
+            let faces = policy.faces(&tx, &self.community, platform.now()).await?;
+            (platform.vault.searchable(&tx, &self.community, &model, faces).await?, policy)
         };
         let templates = searchable.gallery().len();
-        let chosen = RecognitionPolicy::read(row.as_deref())?.threshold(Some(&model), templates).threshold;
+        let chosen = policy.threshold(Some(&model), templates).threshold;
         self.policy.threshold = chosen.similarity.max(platform.config.vision.similarity_min.unwrap_or(-1.0));
         let faces = observed(&model, result.faces, &searchable);
         let verdicts = match self.tracker.observe(captured_at, faces, searchable.gallery(), &self.policy) {

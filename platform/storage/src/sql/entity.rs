@@ -160,6 +160,18 @@ table!(misidentification, "misidentification", {
     settled_at: Option<i64>,
 });
 
+table!(enrolment_conflict, "enrolment_conflict", {
+    #[sea_orm(primary_key, auto_increment = false)]
+    resident: Uuid,
+    #[sea_orm(primary_key, auto_increment = false)]
+    other: Uuid,
+    community: String,
+    similarity: f32,
+    found_at: i64,
+    resolution: Option<String>,
+    settled_at: Option<i64>,
+});
+
 table!(community_key, "community_key", {
     #[sea_orm(primary_key, auto_increment = false)]
     community: String,

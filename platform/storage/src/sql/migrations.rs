@@ -19,6 +19,7 @@ impl MigratorTrait for Migrator {
             Box::new(Step { name: "0007_consent_ledger", sql: include_str!("migrations/0007_consent_ledger.sql") }),
             Box::new(Step { name: "0008_rearm", sql: include_str!("migrations/0008_rearm.sql") }),
             Box::new(OnPostgres(Step { name: "0009_event_keys", sql: include_str!("migrations/0009_event_keys.sql") })),
+            Box::new(Step { name: "0010_enrolment", sql: include_str!("migrations/0010_enrolment.sql") }),
         ]
     }
 }

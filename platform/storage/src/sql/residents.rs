@@ -144,6 +144,7 @@ impl Tx {
             its(),
         )
         .await?;
+        self.execute("DELETE FROM enrolment_conflict WHERE resident = $1 OR other = $1", its()).await?;
         for table in
             ["notice", "template", "resident_key", "misidentification", "last_sighting", "consent_in_force", "pickup"]
         {

@@ -50,6 +50,7 @@ impl Tx {
         for table in ["resident_key", "misidentification", "last_sighting"] {
             self.execute(&format!("DELETE FROM {table} WHERE resident = $1"), vec![resident.0.into()]).await?;
         }
+        self.forget_open_conflicts(resident).await?;
         let deleted = Entity::delete_many()
             .filter(Column::Resident.eq(resident.0))
             .exec(&self.transaction)
@@ -114,6 +115,27 @@ impl Tx {
             to_millis(now).into(),
             MisidentificationReason::NotMe.word().into(),
         ];
+        self.faces(sql, values).await
+    }
+
+    /// Every enrolled face of the community's residents who agree to gate recognition, ordered by resident and template.
+    pub async fn consenting_faces(&self, community: &CommunityId) -> Result<Vec<SearchableFace>, StoreError> {
+        let sql = "SELECT template.id, template.resident, resident_key.generation, mistaken.similarity FROM template
+            JOIN resident ON resident.id = template.resident
+            JOIN resident_key ON resident_key.resident = resident.id AND resident_key.community = $2
+            JOIN consent_in_force ON consent_in_force.resident = resident.id AND consent_in_force.purpose = $1
+            LEFT JOIN (SELECT resident, max(similarity) AS similarity FROM misidentification
+                WHERE community = $2 AND reason = $3 GROUP BY resident) AS mistaken ON mistaken.resident = resident.id
+            WHERE resident.community = $2 ORDER BY template.resident, template.id";
+        let values = vec![
+            Purpose::GateRecognition.word().into(),
+            community.as_str().into(),
+            MisidentificationReason::NotMe.word().into(),
+        ];
+        self.faces(sql, values).await
+    }
+
+    async fn faces(&self, sql: &str, values: Vec<sea_orm::Value>) -> Result<Vec<SearchableFace>, StoreError> {
         let rows = self.transaction.query_all_raw(self.statement(sql, values)).await.map_err(failure)?;
         let face = |row: &sea_orm::QueryResult| -> Result<SearchableFace, sea_orm::DbErr> {
             Ok(SearchableFace {

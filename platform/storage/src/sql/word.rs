@@ -9,7 +9,7 @@ use gatepost_domain::{
     topology::Size,
 };
 
-use crate::{Channel, Delivery, Disabled, MisidentificationReason, StoreError};
+use crate::{Channel, Delivery, Disabled, MisidentificationReason, Resolution, StoreError};
 
 /// Something that one word of a column says.
 pub(super) trait Word: Sized {
@@ -57,6 +57,11 @@ words!(DisplayPolicy {
     DisplayPolicy::Locker => "locker",
     DisplayPolicy::Silent => "silent",
 });
+words!(Resolution {
+    Resolution::DifferentPeople => "different_people",
+    Resolution::SamePerson => "same_person",
+});
+
 words!(MisidentificationReason {
     MisidentificationReason::NotMe => "not_me",
     MisidentificationReason::TwoGates => "two_gates",

@@ -1,8 +1,10 @@
-//! Whole files: a roster of residents and a record of past pickups, as CSV.
+//! Whole files: a roster of residents, with or without photographs, and a record of past pickups, as CSV.
 //!
 //! Every row is checked before the first is sent. One rejected row stops the import, unless the rest is asked for
 //! with `--partial`. Importing a file again changes only what differs from it.
 
+mod album;
+mod photographs;
 mod pickups;
 mod roster;
 mod roster_sync;
@@ -44,6 +46,23 @@ pub(super) enum RosterCommand {
         #[arg(long)]
         update_consents: bool,
     },
+    /// Enrol the photographs of a folder or zip archive, whose photographs.csv says whose they are.
+    ///
+    /// Columns: person_reference,photograph; a person may have several rows. What became of each photograph is written
+    /// to a results file; interrupted, the import goes on where it was.
+    Enrol {
+        /// The folder or zip archive.
+        album: PathBuf,
+        /// The community.
+        #[arg(long)]
+        community: String,
+        /// Where results go [default: ALBUM.results.csv]
+        #[arg(long, value_name = "FILE")]
+        results: Option<PathBuf>,
+        /// Also send what was refused before.
+        #[arg(long)]
+        again: bool,
+    },
 }
 
 /// What can be done with records of pickups.
@@ -74,7 +93,13 @@ pub(super) struct ImportArgs {
 
 /// Imports a roster.
 pub(super) async fn run_roster(client: &Client, command: RosterCommand) -> anyhow::Result<()> {
-    let RosterCommand::Import { import, update_consents } = command;
+    let (import, update_consents) = match command {
+        RosterCommand::Import { import, update_consents } => (import, update_consents),
+        RosterCommand::Enrol { album, community, results, again } => {
+            let results = results.unwrap_or_else(|| beside(&album));
+            return photographs::Import { client, album: &album, community: &community, results, again }.run().await;
+        }
+    };
     let rows = read(&import.file, roster::COLUMNS)?;
     let community = communities::get(client, &import.community).await?;
     let bar = progress(rows.rows.len());
@@ -152,6 +177,13 @@ async fn send_pickups(client: &Client, rows: Vec<pickups::Pickup>) -> anyhow::Re
     }
     bar.finish_and_clear();
     Ok(added)
+}
+
+/// Not inside of a folder, where the next one who counts the photographs would stumble over it.
+fn beside(album: &Path) -> PathBuf {
+    let mut name = album.file_name().unwrap_or_default().to_owned();
+    name.push(".results.csv");
+    album.with_file_name(name)
 }
 
 fn read(file: &Path, columns: table::Columns) -> anyhow::Result<table::Table> {

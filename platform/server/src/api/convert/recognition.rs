@@ -2,10 +2,13 @@
 
 use gatepost_matching::calibration::{Calibration, CalibrationPoint};
 use gatepost_proto::v1;
-use gatepost_storage::{Misidentification, MisidentificationReason};
+use gatepost_storage::{EnrolmentConflict, Misidentification, MisidentificationReason, Resolution};
 
 use super::instant_to_proto;
-use crate::{problem::Problem, recognition::RecognitionPolicy};
+use crate::{
+    problem::Problem,
+    recognition::{RecognitionPolicy, SearchScope},
+};
 
 /// Reads a policy and refuses what cannot work.
 pub fn policy(policy: v1::RecognitionPolicy) -> Result<RecognitionPolicy, Problem> {
@@ -16,7 +19,15 @@ pub fn policy(policy: v1::RecognitionPolicy) -> Result<RecognitionPolicy, Proble
         return Err(Problem::invalid("policy.false_alarm_rate", "0.000001 to 0.1; 0 for the default of 0.01"));
     }
     let calibration = policy.calibration.map(calibration).transpose()?;
-    Ok(RecognitionPolicy { false_alarm_rate, calibration })
+    Ok(RecognitionPolicy { false_alarm_rate, calibration, scope: scope(policy.search_scope)? })
+}
+
+fn scope(scope: i32) -> Result<SearchScope, Problem> {
+    match v1::SearchScope::try_from(scope) {
+        Ok(v1::SearchScope::Unspecified | v1::SearchScope::WaitingOnly) => Ok(SearchScope::WaitingOnly),
+        Ok(v1::SearchScope::AllConsenting) => Ok(SearchScope::AllConsenting),
+        Err(_) => Err(Problem::invalid("policy.search_scope", "WAITING_ONLY, ALL_CONSENTING, or unset for the former")),
+    }
 }
 
 fn calibration(calibration: v1::Calibration) -> Result<Calibration, Problem> {
@@ -50,6 +61,38 @@ pub fn policy_to_proto(policy: &RecognitionPolicy) -> v1::RecognitionPolicy {
     v1::RecognitionPolicy {
         false_alarm_rate: policy.false_alarm_rate,
         calibration: policy.calibration.as_ref().map(calibration),
+        search_scope: match policy.scope {
+            SearchScope::WaitingOnly => v1::SearchScope::WaitingOnly.into(),
+            SearchScope::AllConsenting => v1::SearchScope::AllConsenting.into(),
+        },
+    }
+}
+
+/// As it is told.
+pub fn conflict_to_proto(conflict: &EnrolmentConflict) -> v1::EnrolmentConflict {
+    let resolution = match conflict.settled {
+        None => v1::ConflictResolution::Unspecified,
+        Some((Resolution::DifferentPeople, _)) => v1::ConflictResolution::DifferentPeople,
+        Some((Resolution::SamePerson, _)) => v1::ConflictResolution::SamePerson,
+    };
+    v1::EnrolmentConflict {
+        resident_id: conflict.resident.to_string(),
+        other_resident_id: conflict.other.to_string(),
+        similarity: conflict.similarity,
+        find_time: Some(instant_to_proto(conflict.found_at)),
+        resolution: resolution.into(),
+        settle_time: conflict.settled.map(|(_, at)| instant_to_proto(at)),
+    }
+}
+
+/// What staff found, which must be told.
+pub fn resolution(resolution: i32) -> Result<Resolution, Problem> {
+    match v1::ConflictResolution::try_from(resolution) {
+        Ok(v1::ConflictResolution::DifferentPeople) => Ok(Resolution::DifferentPeople),
+        Ok(v1::ConflictResolution::SamePerson) => Ok(Resolution::SamePerson),
+        Ok(v1::ConflictResolution::Unspecified) | Err(_) => {
+            Err(Problem::invalid("resolution", "DIFFERENT_PEOPLE or SAME_PERSON"))
+        }
     }
 }
 
