@@ -80,10 +80,10 @@ async fn eight_faces_are_enough() {
     let world = World::new().await;
     let _worker = world.scripted_worker().await;
     let chen = world.resident("陈伟");
-    for _ in 0..8 {
-        chen.agree_and_enrol("face 陈伟").await;
+    for look in 0..8 {
+        chen.agree_and_enrol(format!("face 陈伟{look}")).await;
     }
-    let refused = chen.enrol("face 陈伟").await.unwrap_err();
+    let refused = chen.enrol("face 陈伟8").await.unwrap_err();
     assert_eq!((refused.code, &*refused.reason), (Code::FailedPrecondition, "FACES_FULL"));
 }
 

@@ -94,7 +94,10 @@ async fn only_who_is_due_is_looked_for(world: World) {
     let courier = world.courier("swift-express").await;
     let (chen, liu) = (world.resident("陈伟"), world.resident("刘洋"));
     chen.agree_and_enrol("face 双").await;
-    liu.agree_and_enrol("face 双").await;
+    liu.consent(ConsentPurpose::GateRecognition).await;
+    assert_eq!(liu.enrol("face 双").await.unwrap_err().reason, "FACE_CONFLICT");
+    liu.told_apart_from(&chen).await;
+    liu.enrol("face 双").await.unwrap();
     let parcel = courier.bring(&Label::to(&chen)).await;
     world.let_pass(hours(24)).await;
     let late = courier.bring(&Label::to(&liu)).await;

@@ -61,6 +61,17 @@ impl Resident {
         answer(self.administrator.residents().enrol_face(request).await)
     }
 
+    /// Staff settle that the two are different people, however similar.
+    pub async fn told_apart_from(&self, other: &Resident) {
+        let request = v1::SettleEnrolmentConflictRequest {
+            request_id: new_request_id(),
+            resident_id: self.id.clone(),
+            other_resident_id: other.id.clone(),
+            resolution: v1::ConflictResolution::DifferentPeople.into(),
+        };
+        answer(self.administrator.residents().settle_enrolment_conflict(request).await).expect("it is settled");
+    }
+
     /// Agrees to recognition and has a face enrolled.
     pub async fn agree_and_enrol(&self, photograph: impl Into<Bytes>) {
         self.consent(ConsentPurpose::GateRecognition).await;

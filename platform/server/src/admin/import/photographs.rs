@@ -135,7 +135,7 @@ impl Import<'_> {
         let request = EnrolFaceRequest {
             // The same photograph sent again after a broken connection is the same request. One that was refused may
             // be sent anew: refusals are not remembered by the platform.
-            request_id: request_id::derived(&["photograph", resident_id, &hash]),
+            request_id: request_id::derived(&["photograph", resident_id, &photograph, &hash]),
             resident_id: resident_id.clone(),
             photograph: bytes.into(),
         };
