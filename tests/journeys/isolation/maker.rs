@@ -46,7 +46,7 @@ fn meaning(field: &FieldDescriptor, now: Timestamp) -> Meaning {
         (_, "tracking_number") => Names(Named::TrackingNumber),
         ("Community", "id") | (_, "community_id") => Names(Named::Community),
         ("Courier", "id") | (_, "courier_id") => Names(Named::Courier),
-        ("Resident", "id") | (_, "resident_id") => Names(Named::Resident),
+        ("Resident", "id") | (_, "resident_id" | "other_resident_id") => Names(Named::Resident),
         ("WebhookEndpoint", "id") | (_, "endpoint_id") => Names(Named::Endpoint),
         (_, "building_id") => Names(Named::Building),
         (_, "locker_id") => Names(Named::Locker),
