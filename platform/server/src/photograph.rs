@@ -37,20 +37,6 @@ pub enum Unfit {
     Grey,
 }
 
-impl Unfit {
-    /// For programs.
-    pub fn reason(self) -> &'static str {
-        match self {
-            Unfit::TooSmall => "FACE_TOO_SMALL",
-            Unfit::Blurred => "FACE_BLURRED",
-            Unfit::Turned => "FACE_TURNED",
-            Unfit::Occluded => "FACE_OCCLUDED",
-            Unfit::Dark => "FACE_DARK",
-            Unfit::Grey => "FACE_GREY",
-        }
-    }
-}
-
 impl fmt::Display for Unfit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

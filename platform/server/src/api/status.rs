@@ -11,6 +11,7 @@ use http::HeaderMap;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _};
 
+use crate::photograph::Unfit;
 use crate::problem::{Missing, PhotographProblem, Problem, Taken};
 
 const DOMAIN: &str = "gatepost";
@@ -47,10 +48,10 @@ pub fn status(problem: Problem) -> Status {
         Problem::DisabledByAdministrator => told(Code::FailedPrecondition, "DISABLED_BY_ADMINISTRATOR", text),
         Problem::Busy => told(Code::Unavailable, "BUSY", text),
         Problem::Photograph(PhotographProblem::Unfit(unfit)) => {
-            let reasons: Vec<&str> = unfit.iter().map(|unfit| unfit.reason()).collect();
-            let first = reasons.first().copied().unwrap_or("UNFIT_PHOTOGRAPH");
+            let reasons: Vec<&str> = unfit.iter().map(|what| self::unfit(*what)).collect();
+            let gravest = reasons.first().copied().unwrap_or("NO_FACE");
             let metadata = HashMap::from([("reasons".to_owned(), reasons.join(","))]);
-            Status::with_error_details(Code::InvalidArgument, text, info(first, metadata))
+            Status::with_error_details(Code::InvalidArgument, text, info(gravest, metadata))
         }
         Problem::Photograph(photograph) => {
             let (code, reason) = photo(&photograph);
@@ -204,10 +205,20 @@ fn photo(problem: &PhotographProblem) -> (Code, &'static str) {
         PhotographProblem::Full => (Code::FailedPrecondition, "FACES_FULL"),
         PhotographProblem::NotAJpeg => (Code::InvalidArgument, "NOT_A_JPEG"),
         PhotographProblem::TooLarge => (Code::InvalidArgument, "IMAGE_TOO_LARGE"),
-        PhotographProblem::NoFace => (Code::InvalidArgument, "NO_FACE"),
+        PhotographProblem::NoFace | PhotographProblem::Unfit(_) => (Code::InvalidArgument, "NO_FACE"),
         PhotographProblem::SeveralFaces => (Code::InvalidArgument, "SEVERAL_FACES"),
-        PhotographProblem::Unfit(_) => (Code::InvalidArgument, "UNFIT_PHOTOGRAPH"),
         PhotographProblem::Conflict => (Code::FailedPrecondition, "FACE_CONFLICT"),
+    }
+}
+
+fn unfit(what: Unfit) -> &'static str {
+    match what {
+        Unfit::TooSmall => "FACE_TOO_SMALL",
+        Unfit::Blurred => "FACE_BLURRED",
+        Unfit::Turned => "FACE_TURNED",
+        Unfit::Occluded => "FACE_OCCLUDED",
+        Unfit::Dark => "FACE_DARK",
+        Unfit::Grey => "FACE_GREY",
     }
 }
 

@@ -15,10 +15,11 @@ use super::super::connection::Client;
 use super::super::failure::{Failure, answer};
 use super::super::{request_id, residents};
 use super::album::{Album, LIST};
-use super::{progress, table};
+use super::progress;
+use super::table::{self, Columns};
 
-const COLUMNS: [&str; 2] = ["person_reference", "photograph"];
-const RESULTS: [&str; 4] = ["person_reference", "photograph", "outcome", "reason"];
+const COLUMNS: Columns = Columns { required: &["person_reference", "photograph"], optional: &[] };
+const RESULTS: Columns = Columns { required: &["person_reference", "photograph", "outcome", "reason"], optional: &[] };
 /// As the interface limits one.
 const PHOTOGRAPH_MAX_BYTES: u64 = 8 * 1024 * 1024;
 const LIST_MAX_BYTES: u64 = 64 * 1024 * 1024;
@@ -71,7 +72,7 @@ impl Import<'_> {
     pub(super) async fn run(&self) -> anyhow::Result<()> {
         let mut album = Album::open(self.album)?;
         let list = album.read(LIST, LIST_MAX_BYTES).with_context(|| format!("{} in {}", LIST, self.album.display()))?;
-        let list = table::read(&list, &COLUMNS).with_context(|| LIST.to_owned())?;
+        let list = table::read(&list, COLUMNS).with_context(|| LIST.to_owned())?;
         if let Some(rejected) = list.rejected.first() {
             bail!("{LIST}: {rejected}; nothing was enrolled");
         }
@@ -178,7 +179,7 @@ fn read_results(path: &Path) -> anyhow::Result<HashMap<Entry, Row>> {
     if bytes.is_empty() {
         return Ok(HashMap::new());
     }
-    let told = table::read(&bytes, &RESULTS).with_context(|| format!("{} is no results file", path.display()))?;
+    let told = table::read(&bytes, RESULTS).with_context(|| format!("{} is no results file", path.display()))?;
     // A line that a dying process left half is rejected, and its photograph is sent again.
     let rows = told.rows.into_iter().filter_map(|row| {
         let [person_reference, photograph, outcome, reason] = row.cells.try_into().ok()?;
@@ -198,7 +199,7 @@ fn append(path: &Path) -> anyhow::Result<File> {
     let file = OpenOptions::new().create(true).append(true).open(path);
     let mut file = file.with_context(|| format!("cannot write {}", path.display()))?;
     if file.metadata()?.len() == 0 {
-        writeln!(file, "{}", RESULTS.join(","))?;
+        writeln!(file, "{}", RESULTS.required.join(","))?;
     } else {
         // After a line that a dying process left half.
         writeln!(file)?;
