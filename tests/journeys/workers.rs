@@ -172,3 +172,25 @@ async fn without_a_worker_frames_are_refused_at_once() {
     assert_eq!(camera.sees(&["nobody".into()]).await, Seen::default());
     assert_eq!(worker.looked_at(), 1);
 }
+
+#[tokio::test]
+async fn a_worker_that_keeps_a_frame_is_let_go() {
+    let world = World::new().await;
+    let mut camera = world.camera(NORTH_GATE).await;
+    let mut keeping = world.manual_worker(4).await;
+    show(&world, &mut camera, 1).await;
+    assert_eq!(keeping.frame().await.jpeg, "frame 0");
+    let mut other = world.manual_worker(4).await;
+    // Half of the time is no reason.
+    world.clock().advance(SignedDuration::from_secs(8));
+    show(&world, &mut camera, 1).await;
+    let fresh = other.frame().await;
+    other.answer(empty(fresh.frame_id)).await;
+    world.clock().advance(SignedDuration::from_secs(8));
+    assert!(keeping.message().await.is_none(), "its stream ends");
+    let Some(Message::Refused(refused)) = camera.message().await else { panic!("too old for anybody else") };
+    assert_eq!(refused.reason(), FrameRefusal::Overload);
+    for _ in 0..2 {
+        assert!(matches!(camera.message().await, Some(Message::Credit(credit)) if credit.frames == 1));
+    }
+}

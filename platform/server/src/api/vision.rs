@@ -6,6 +6,7 @@ use gatepost_matching::ModelId;
 use gatepost_proto::vision::{
     self as wire, vision_service_server::VisionService, work_request, work_response::Message as Answer,
 };
+use jiff::SignedDuration;
 use tokio::sync::mpsc;
 use tokio_stream::{Stream, StreamExt as _, wrappers::ReceiverStream};
 use tokio_util::sync::CancellationToken;
@@ -13,6 +14,11 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::{convert, status::status};
 use crate::{platform::Platform, problem::Problem, vision::hub::Seat};
+
+/// A worker that has kept a frame so long will not answer it any more. It is let go, so that the camera hears
+/// of its frame.
+const ANSWER_WITHIN: SignedDuration = SignedDuration::from_secs(15);
+const LOOK_EVERY: SignedDuration = SignedDuration::from_secs(1);
 
 /// The service.
 pub struct Vision {
@@ -36,7 +42,14 @@ impl VisionService for Vision {
         let (platform, draining) = (self.platform.clone(), self.draining.clone());
         tokio::spawn(async move {
             tracing::info!(worker = %hello.worker_name, model = model.as_str(), capacity = hello.capacity, "worker connected");
-            serve(&platform, &hello, model, requests, answers, draining).await;
+            let (seat, frames) = platform.hub.seat(model, hello.capacity);
+            tokio::select! {
+                () = serve(&platform, &seat, frames, requests, answers, draining) => {}
+                () = keeps_a_frame(&platform, &seat) => {
+                    tracing::warn!(worker = %hello.worker_name, "worker does not answer its frames, and is let go");
+                }
+            }
+            drop(seat);
             platform.metrics.workers.record(platform.hub.workers() as u64, &[]);
             tracing::info!(worker = %hello.worker_name, "worker gone");
         });
@@ -74,13 +87,12 @@ async fn hello(requests: &mut Streaming<wire::WorkRequest>) -> Result<wire::Hell
 /// Passes frames and results until the worker leaves.
 async fn serve(
     platform: &Platform,
-    hello: &wire::Hello,
-    model: ModelId,
+    seat: &Seat<'_>,
+    mut frames: mpsc::Receiver<wire::Frame>,
     mut requests: Streaming<wire::WorkRequest>,
     answers: Answers,
     draining: CancellationToken,
 ) {
-    let (seat, mut frames) = platform.hub.seat(model, hello.capacity);
     platform.metrics.workers.record(platform.hub.workers() as u64, &[]);
     if !send(&answers, Answer::Welcome(wire::Welcome {})).await {
         return;
@@ -101,7 +113,7 @@ async fn serve(
                 }
             }
             request = requests.next() => match request {
-                Some(Ok(request)) => receive(platform, &seat, request),
+                Some(Ok(request)) => receive(platform, seat, request),
                 Some(Err(error)) => {
                     tracing::debug!(code = ?error.code(), "worker's stream broke");
                     return;
@@ -112,6 +124,17 @@ async fn serve(
         if asked_to_leave && seat.is_idle() {
             return;
         }
+    }
+}
+
+/// Returns once a frame is kept for too long.
+async fn keeps_a_frame(platform: &Platform, seat: &Seat<'_>) {
+    loop {
+        let now = platform.now();
+        if seat.owes_since().is_some_and(|since| now.duration_since(since) > ANSWER_WITHIN) {
+            return;
+        }
+        platform.clock.sleep_until(now + LOOK_EVERY).await;
     }
 }
 

@@ -254,6 +254,11 @@ impl Seat<'_> {
         }
     }
 
+    /// Since when the worker has had the oldest frame that it has not answered.
+    pub fn owes_since(&self) -> Option<Timestamp> {
+        self.hub.lock().workers.get(&self.number)?.under_way.values().map(|(_, pending)| pending.sent_at).min()
+    }
+
     /// Whether every frame was answered.
     pub fn is_idle(&self) -> bool {
         self.hub.lock().workers.get(&self.number).is_none_or(|worker| worker.under_way.is_empty())
