@@ -8,6 +8,7 @@ mod bench;
 mod evaluate;
 mod kernels;
 mod model_folder;
+mod mutated;
 mod photographs;
 mod reference;
 mod session;
