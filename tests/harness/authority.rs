@@ -81,8 +81,13 @@ impl Authority {
         Pair { certificate, key: key.serialize_pem() }
     }
 
-    /// The list of those whose certificates count no more.
+    /// The list of those whose certificates count no more, for a month.
     pub fn revocation_list(&self, number: u64, serials: &[u64]) -> String {
+        self.revocation_list_for(number, serials, DAY * 30)
+    }
+
+    /// As [`Authority::revocation_list`], to be followed by another after this time.
+    pub fn revocation_list_for(&self, number: u64, serials: &[u64], span: SignedDuration) -> String {
         let at = |at: Timestamp| OffsetDateTime::from_unix_timestamp(at.as_second()).expect("an instant");
         let revoked = |serial: &u64| RevokedCertParams {
             serial_number: SerialNumber::from(*serial),
@@ -92,7 +97,7 @@ impl Authority {
         };
         let list = CertificateRevocationListParams {
             this_update: at(self.now - DAY),
-            next_update: at(self.now + DAY * 30),
+            next_update: at(self.now + span),
             crl_number: SerialNumber::from(number),
             issuing_distribution_point: None,
             revoked_certs: serials.iter().map(revoked).collect(),

@@ -145,6 +145,21 @@ impl Live {
         self.address
     }
 
+    /// Where the platform listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// How much of the platform is in memory, in bytes.
+    pub fn memory(&self) -> u64 {
+        self.gatepost.memory()
+    }
+
+    /// How many files the platform has open, connections among them.
+    pub fn open_files(&self) -> usize {
+        self.gatepost.open_files()
+    }
+
     /// The address of its metrics.
     pub fn metrics(&self) -> SocketAddr {
         self.metrics

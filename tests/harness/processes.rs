@@ -113,6 +113,23 @@ impl Process {
         &self.said
     }
 
+    /// How much of it is in memory, in bytes, as the kernel counts.
+    pub fn memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).expect("the process runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("Linux tells the resident set");
+        let kilobytes: u64 = line.trim().trim_end_matches(" kB").parse().expect("a number");
+        kilobytes * 1024
+    }
+
+    /// How many files it has open.
+    pub fn open_files(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.id())).expect("the process runs").count()
+    }
+
+    fn id(&self) -> u32 {
+        self.child.id().unwrap_or_else(|| panic!("{} was gone already", self.name))
+    }
+
     /// The rest of the first line that has these words, or how the program ended before it said them.
     pub async fn says(&mut self, words: &str) -> Result<String, Ended> {
         let (said, name) = (self.said.clone(), self.name);

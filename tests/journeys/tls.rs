@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use gatepost_proto::v1::{
     self, EventKind, event_service_client::EventServiceClient, parcel_service_client::ParcelServiceClient,
 };
-use gatepost_server::config::ClientCertificates;
+use gatepost_server::config::{ClientCertificates, Tls};
 use gatepost_tests::{
     authority::{Authority, Pair},
     clients::{Answer, Key, Label, Refused, answer, endpoint},
@@ -33,6 +33,10 @@ struct Secured {
 
 impl Secured {
     async fn start(client_certificates: ClientCertificates) -> Secured {
+        Secured::start_with(|tls| tls.client_certificates = client_certificates).await
+    }
+
+    async fn start_with(change: impl FnOnce(&mut Tls)) -> Secured {
         let builder = World::builder().now();
         let now = builder.start_time();
         let (servers, clients) = (Authority::new(now), Authority::new(now));
@@ -48,7 +52,7 @@ impl Secured {
             config.tls.key = file("server.key");
             config.tls.client_ca = file("clients.pem");
             config.tls.client_crl = file("clients.crl");
-            config.tls.client_certificates = client_certificates;
+            change(&mut config.tls);
         });
         let world = builder.start().await;
         Secured { world, servers, clients, folder }
@@ -232,4 +236,37 @@ async fn a_certificate_is_taken_no_more_once_it_is_revoked_or_over() {
     secured.after_looks("its authority is trusted no more", async || list(third.clone(), None).await.is_err()).await;
     let channel = secured.connect(Some(&others.client(&[SWIFT], 1, DAY * 30))).await.unwrap();
     list(channel, None).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_list_of_revocations_that_is_over_goes_on_to_count() {
+    let secured = Secured::start(ClientCertificates::Optional).await;
+    secured.world.courier("swift-express").await;
+    let connect = async |serial| secured.connect(Some(&secured.clients.client(&[SWIFT], serial, DAY * 80))).await;
+    let (revoked, held) = (connect(7).await.unwrap(), connect(8).await.unwrap());
+    let list = secured.clients.revocation_list_for(2, &[7], DAY);
+    std::fs::write(secured.file("clients.crl"), list).unwrap();
+    secured.after_looks("the list is read", async || self::list(revoked.clone(), None).await.is_err()).await;
+    secured.world.let_pass(DAY * 2).await;
+    assert_eq!(told(self::list(revoked, None).await.unwrap_err()), refused(), "who was revoked stays so");
+    assert!(is_refused(connect(7).await).await);
+    self::list(held, None).await.unwrap();
+    self::list(connect(8).await.unwrap(), None).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_list_that_must_hold_lets_nobody_in_once_it_is_over() {
+    let secured = Secured::start_with(|tls| tls.client_crl_must_hold = true).await;
+    secured.world.courier("swift-express").await;
+    let connect = async || secured.connect(Some(&secured.clients.client(&[SWIFT], 8, DAY * 80))).await;
+    let open = connect().await.unwrap();
+    list(open.clone(), None).await.unwrap();
+    // The list that the world begins with is for 30 days.
+    secured.world.let_pass(DAY * 31).await;
+    assert_eq!(told(list(open.clone(), None).await.unwrap_err()), refused());
+    assert!(is_refused(connect().await).await);
+    let renewed = secured.clients.revocation_list_for(2, &[], DAY * 60);
+    std::fs::write(secured.file("clients.crl"), renewed).unwrap();
+    secured.after_looks("the new list is read", async || list(open.clone(), None).await.is_ok()).await;
+    list(connect().await.unwrap(), None).await.unwrap();
 }

@@ -50,11 +50,34 @@ pub struct Listen {
     pub metrics: SocketAddr,
     /// Serve without TLS on an address that other machines reach.
     pub insecure: bool,
+    /// Connections at once; whoever comes then is turned away. Each is an open file: less are taken where the system
+    /// grants the process less.
+    pub connections_max: usize,
+    /// Calls and streams of one connection at once; what comes then waits at the caller.
+    pub streams_max: u32,
+    /// How long a connection may take to begin: its TLS handshake, and then the opening of HTTP/2.
+    #[serde(with = "humantime_serde")]
+    pub begin_within: Duration,
+    /// How long a call may take to be answered, its request to arrive included, or a stream to begin.
+    #[serde(with = "humantime_serde")]
+    pub answer_within: Duration,
+    /// How often a connection is asked whether it is there, and how long it may take to say so.
+    #[serde(with = "humantime_serde")]
+    pub keepalive: Duration,
 }
 
 impl Default for Listen {
     fn default() -> Self {
-        Self { grpc: ([127, 0, 0, 1], 50051).into(), metrics: ([127, 0, 0, 1], 9464).into(), insecure: false }
+        Self {
+            grpc: ([127, 0, 0, 1], 50051).into(),
+            metrics: ([127, 0, 0, 1], 9464).into(),
+            insecure: false,
+            connections_max: 16_384,
+            streams_max: 1_000,
+            begin_within: Duration::from_secs(10),
+            answer_within: Duration::from_secs(60),
+            keepalive: Duration::from_secs(20),
+        }
     }
 }
 
@@ -322,6 +345,19 @@ impl Config {
         let secured = self.tls.certificate.is_some() || self.tls.development;
         if !self.listen.grpc.ip().is_loopback() && !secured && !self.listen.insecure {
             return Err(ConfigError::Insecure(self.listen.grpc));
+        }
+        if !(1..=1_000_000).contains(&self.listen.connections_max) {
+            return Err(ConfigError::Range("listen.connections_max must be 1 to 1000000"));
+        }
+        if !(1..=100_000).contains(&self.listen.streams_max) {
+            return Err(ConfigError::Range("listen.streams_max must be 1 to 100000"));
+        }
+        let patience = Duration::from_millis(100)..=Duration::from_secs(600);
+        let waits = [self.listen.begin_within, self.listen.answer_within, self.listen.keepalive];
+        if !waits.iter().all(|wait| patience.contains(wait)) {
+            return Err(ConfigError::Range(
+                "listen.begin_within, listen.answer_within and listen.keepalive must be 100ms to 10m",
+            ));
         }
         use secrecy::ExposeSecret as _;
         let masters = [

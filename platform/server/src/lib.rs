@@ -29,15 +29,21 @@ mod vision;
 mod webhook;
 pub mod wiring;
 
-use std::{net::SocketAddr, path::Path};
+use std::{net::SocketAddr, path::Path, time::Duration};
 
 use anyhow::Context as _;
 use gatepost_domain::{Timestamp, id::CommunityId, principal::Principal};
-use gatepost_process::{clock::SharedClock, ids::new_id, shutdown::Shutdown};
+use gatepost_process::{clock::SharedClock, ids::new_id, open_files, shutdown::Shutdown};
 use gatepost_storage::Store;
 use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 
 use crate::{config::Config, tls::Tls};
+
+/// Open files that are no callers' connections: the database, Redis, webhooks, the metrics port.
+const OTHER_FILES: usize = 256;
+/// How long a drain waits for callers who do not read what is on its way to them. They hold up nobody else.
+const STRAGGLERS_WITHIN: Duration = Duration::from_secs(10);
 
 /// Issues a key for `principal` and returns its secret.
 pub async fn issue_key(store: &Store, principal: Principal, now: Timestamp) -> anyhow::Result<String> {
@@ -121,7 +127,7 @@ pub async fn run(
     // Redis and webhooks take the process's TLS provider: ring, before anything else chooses another.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let channels = wiring::channels(&config)?;
-    let address = config.listen.grpc;
+    let (address, begin_within) = (config.listen.grpc, config.listen.begin_within);
     // Where the default is served from, TLS can be tried.
     if config.tls.development || (config.database.is_embedded() && config.tls.certificate.is_none()) {
         tls::development::prepare(data_dir, address.ip(), clock.now()).context("the development authority")?;
@@ -144,12 +150,33 @@ pub async fn run(
     if let Some(tls) = &tls {
         shutdown.spawn("tls", tls::watch(tls.clone(), platform.clone(), draining.clone()));
     }
+    let limits = tls::Limits { connections_max: connections_max(&platform.config), begin_within };
     shutdown.spawn("grpc", async move {
-        let incoming = tls::incoming(listener, tls);
-        router.serve_with_incoming_shutdown(incoming, draining.cancelled_owned()).await?;
-        // Nobody writes any more, and nothing that was deleted may lie about until the next start.
+        let incoming = tls::incoming(listener, tls, limits, platform.clone());
+        let late = draining.clone();
+        tokio::select! {
+            served = router.serve_with_incoming_shutdown(incoming, draining.cancelled_owned()) => served?,
+            () = stragglers(late) => tracing::warn!("callers are left behind that do not read what they asked for"),
+        }
+        // Hardly anybody writes any more, and nothing that was deleted may lie about until the next start.
         Ok(platform.store.empty_log().await?)
     });
     tracing::info!("listening on {address}");
     Ok(address)
+}
+
+/// As many as the settings say and the system has open files for.
+fn connections_max(config: &Config) -> usize {
+    let wanted = config.listen.connections_max;
+    let files = open_files::raise_limit().and_then(|files| usize::try_from(files).ok()).unwrap_or(usize::MAX);
+    let most = files.saturating_sub(OTHER_FILES).max(1);
+    if most < wanted {
+        tracing::warn!(files, wanted, "listen.connections_max is more than may be open: raise the limit of open files");
+    }
+    wanted.min(most)
+}
+
+async fn stragglers(draining: CancellationToken) {
+    draining.cancelled().await;
+    tokio::time::sleep(STRAGGLERS_WITHIN).await;
 }

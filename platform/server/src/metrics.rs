@@ -10,6 +10,7 @@ use opentelemetry::{
 #[expect(missing_docs, reason = "each instrument is described where it is made")]
 pub struct Metrics {
     pub rpcs: Histogram<f64>,
+    pub connections_turned_away: Counter<u64>,
     pub strangers: Counter<u64>,
     pub over_quota: Counter<u64>,
     pub oidc_fetches: Counter<u64>,
@@ -60,6 +61,10 @@ impl Default for Metrics {
         let number = |name, what| meter.u64_gauge(name).with_description(what).build();
         Self {
             rpcs: seconds("gatepost_rpc_duration", "time to answer a call, by rpc and code"),
+            connections_turned_away: counter(
+                "gatepost_connections_turned_away",
+                "connections there was no place or no open file for; alarm above 0",
+            ),
             strangers: counter("gatepost_authentication_failures", "calls of nobody we know, by reason"),
             over_quota: counter(
                 "gatepost_quota_refusals",
@@ -76,7 +81,7 @@ impl Default for Metrics {
             tls_expires_in: meter
                 .i64_gauge("gatepost_tls_certificate_expires_in")
                 .with_unit("s")
-                .with_description("until a certificate ends, by certificate: server or client_ca; alarm below a week")
+                .with_description("until a certificate ends, by certificate: server, client_ca, or the client_crl; alarm below a week")
                 .build(),
             steps: counter("gatepost_steps", "steps taken, by the state they led to"),
             placements: counter("gatepost_placements", "places decided, by outcome: locker, door or unresolved"),

@@ -9,6 +9,7 @@ mod events;
 mod faces;
 mod gates;
 mod keys;
+mod open;
 mod page;
 mod parcels;
 mod personal;
@@ -19,8 +20,6 @@ pub mod status;
 mod stays;
 mod vision;
 mod webhooks;
-
-use std::time::Duration;
 
 use gatepost_proto::{
     DESCRIPTORS,
@@ -41,6 +40,7 @@ use tonic::{
 };
 use tower::layer::util::{Identity, Stack};
 
+use self::open::Open;
 use crate::{auth::AuthLayer, platform::Platform};
 
 /// Most calls: nothing in them is large.
@@ -55,24 +55,26 @@ const PHOTOGRAPH_MAX_BYTES: usize = 9 * 1024 * 1024;
 const FRAME_MAX_BYTES: usize = 3 * 1024 * 1024;
 /// Faces of a frame: 64 embeddings of at most 2,048 numbers.
 const RESULT_MAX_BYTES: usize = 1024 * 1024;
-/// Calls and streams at once on one connection.
-const STREAMS_MAX: u32 = 1_000;
-/// A caller that stops answering is let go after interval and timeout.
-const KEEPALIVE: Duration = Duration::from_secs(20);
-const RPC_TIMEOUT: Duration = Duration::from_secs(60);
+/// The name of a service or a file: strangers need not send more.
+const OPEN_MAX_BYTES: usize = 4 * 1024;
+/// Whoever watches the health keeps a stream.
+const HEALTH_CALLS_MAX: usize = 20_000;
+/// Its answers are large.
+const REFLECTION_CALLS_MAX: usize = 64;
+const HEADERS_MAX_BYTES: u32 = 16 * 1024;
 
 /// Everything that is served.
 pub async fn router(
     platform: &Platform,
     draining: &CancellationToken,
 ) -> anyhow::Result<Router<Stack<AuthLayer, Identity>>> {
+    let listen = &platform.config.listen;
     let server = Server::builder()
-        .http2_keepalive_interval(Some(KEEPALIVE))
-        .http2_keepalive_timeout(Some(KEEPALIVE))
-        .max_concurrent_streams(Some(STREAMS_MAX))
-        .http2_max_header_list_size(Some(16 * 1024))
-        .tcp_nodelay(true)
-        .timeout(RPC_TIMEOUT);
+        .http2_keepalive_interval(Some(listen.keepalive))
+        .http2_keepalive_timeout(Some(listen.keepalive))
+        .max_concurrent_streams(Some(listen.streams_max))
+        .http2_max_header_list_size(Some(HEADERS_MAX_BYTES))
+        .timeout(listen.answer_within);
     Ok(server.layer(AuthLayer(platform.clone())).add_routes(services(platform, draining).await?))
 }
 
@@ -108,7 +110,10 @@ async fn services(platform: &Platform, draining: &CancellationToken) -> anyhow::
     };
     let v1 = reflection(tonic_reflection::server::Builder::configure()).build_v1()?;
     let v1alpha = reflection(tonic_reflection::server::Builder::configure()).build_v1alpha()?;
-    Ok(routes.add_service(health).add_service(v1).add_service(v1alpha))
+    Ok(routes
+        .add_service(Open::new(health.max_decoding_message_size(OPEN_MAX_BYTES), HEALTH_CALLS_MAX))
+        .add_service(Open::new(v1.max_decoding_message_size(OPEN_MAX_BYTES), REFLECTION_CALLS_MAX))
+        .add_service(Open::new(v1alpha.max_decoding_message_size(OPEN_MAX_BYTES), REFLECTION_CALLS_MAX)))
 }
 
 /// What reflection shows: the other packages are ours alone and may move.

@@ -49,7 +49,9 @@ pub enum Stranger {
     #[error("the client certificate ended at {0}: renew it")]
     CertificateExpired(Timestamp),
     /// Its authority stands behind it no more.
-    #[error("the client certificate was revoked, or its authority is trusted no more")]
+    #[error(
+        "the client certificate was revoked, its authority is trusted no more, or no list of revocations is in force"
+    )]
     CertificateRevoked,
     /// A name that is not clear.
     #[error("the client certificate does not say who you are: {0}")]

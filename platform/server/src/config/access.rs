@@ -26,6 +26,10 @@ pub struct Tls {
     pub client_ca: Option<PathBuf>,
     /// Their lists of revoked certificates.
     pub client_crl: Option<PathBuf>,
+    /// Whether certificates are refused once their authority's list of revoked ones is over (its `nextUpdate` has
+    /// passed). Otherwise the list goes on to count, and the log and `gatepost_tls_certificate_expires_in` tell of it:
+    /// a list that nobody renewed would shut out every courier, and still says who was revoked.
+    pub client_crl_must_hold: bool,
     /// Whether a connection without a client certificate is taken.
     pub client_certificates: ClientCertificates,
     /// Whose names in client certificates are ours: `spiffe://TRUST_DOMAIN/courier/ID`.
@@ -44,6 +48,7 @@ impl Default for Tls {
             key: None,
             client_ca: None,
             client_crl: None,
+            client_crl_must_hold: false,
             client_certificates: ClientCertificates::Optional,
             trust_domain: "gatepost".to_owned(),
             reload_every: Duration::from_secs(10),
@@ -78,6 +83,9 @@ impl Tls {
         let verified = self.client_ca.is_some() || self.development;
         if self.client_crl.is_some() && !verified {
             return Err(ConfigError::ClientTls("tls.client_crl", "tls.client_ca"));
+        }
+        if self.client_crl_must_hold && self.client_crl.is_none() {
+            return Err(ConfigError::ClientTls("tls.client_crl_must_hold", "tls.client_crl"));
         }
         if self.client_certificates == ClientCertificates::Required && !verified {
             return Err(ConfigError::ClientTls("tls.client_certificates = \"required\"", "tls.client_ca"));

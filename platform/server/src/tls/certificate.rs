@@ -60,13 +60,15 @@ impl ClientCertificate {
         self.chain.first().map_or(&[], |certificate| certificate.as_ref())
     }
 
-    /// Whom it names, if it is still to be believed: a connection may outlive its certificate.
+    /// Whom it names, if it is still to be believed: a connection may outlive its certificate, and a list of revocations.
     pub fn name(&self, now: Timestamp) -> Result<&Name, Stranger> {
         if let Some(at) = self.ends.filter(|at| *at <= now) {
             return Err(Stranger::CertificateExpired(at));
         }
         let served = self.tls.served();
-        if self.generation.load(Ordering::Relaxed) != served.generation {
+        let list_is_over =
+            self.tls.0.settings.client_crl_must_hold && served.client_crl_ends.is_some_and(|at| at <= now);
+        if list_is_over || self.generation.load(Ordering::Relaxed) != served.generation {
             let verifier = served.verifier.as_ref().ok_or(Stranger::CertificateRevoked)?;
             let (end_entity, between) = self.chain.split_first().ok_or(Stranger::CertificateRevoked)?;
             let now = unix_time(now).ok_or(Stranger::CertificateRevoked)?;

@@ -1,33 +1,42 @@
-//! Connections as they come, with or without TLS, each with whoever is behind it.
+//! A connection, with or without TLS, and whoever is behind it.
 
 use std::{
     io,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
-use futures::{Stream, StreamExt as _, future};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::{TcpListener, TcpStream},
+    net::TcpStream,
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::Sleep,
 };
-use tokio_rustls::{TlsAcceptor, server::TlsStream};
+use tokio_rustls::server::TlsStream;
 use tokio_util::either::Either;
-use tonic::transport::server::{Connected, TcpIncoming};
+use tonic::transport::server::Connected;
 
-use super::{ClientCertificate, Tls};
+use super::ClientCertificate;
 
-/// Handshakes at once; whoever comes then waits.
-const HANDSHAKES_MAX: usize = 512;
-/// Whoever takes longer is not waited for.
-const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
+/// Calls of one connection at once that need nobody to call.
+const OPEN_CALLS_MAX: usize = 16;
+/// HTTP/2 begins with these bytes of the client's; from then on the keepalive tells who is still there.
+const OPENING_BYTES: usize = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".len();
 
 /// A connection that calls may come on.
 pub struct Connection {
     io: Either<TcpStream, TlsStream<TcpStream>>,
     peer: Peer,
+    opening: Option<Opening>,
+    _place: OwnedSemaphorePermit,
+}
+
+/// What is still to come before it is taken for a client's, and until when.
+struct Opening {
+    bytes: usize,
+    until: Pin<Box<Sleep>>,
 }
 
 /// Who is behind a connection: an extension of every request.
@@ -35,45 +44,21 @@ pub struct Connection {
 pub struct Peer {
     /// What it showed, if it showed one.
     pub certificate: Option<Arc<ClientCertificate>>,
+    /// What is left of the calls it may have under way that need nobody to call.
+    pub open_calls: Arc<Semaphore>,
 }
 
-/// Every connection, in the order in which they are ready. A handshake that fails is nobody's but its caller's concern.
-pub fn incoming(listener: TcpListener, tls: Option<Tls>) -> impl Stream<Item = io::Result<Connection>> {
-    let tcp = TcpIncoming::from(listener).with_nodelay(Some(true));
-    tcp.map(move |tcp| {
-        let tls = tls.clone();
-        async move {
-            let Some(tls) = tls else {
-                return Some(tcp.map(plain));
-            };
-            let tcp = match tcp {
-                Ok(tcp) => tcp,
-                Err(error) => return Some(Err(error)),
-            };
-            // On a task of its own, so that other cores share the work.
-            tokio::spawn(secured(tcp, tls)).await.ok().flatten().map(Ok)
-        }
-    })
-    .buffer_unordered(HANDSHAKES_MAX)
-    .filter_map(future::ready)
-}
-
-fn plain(tcp: TcpStream) -> Connection {
-    Connection { io: Either::Left(tcp), peer: Peer { certificate: None } }
-}
-
-async fn secured(tcp: TcpStream, tls: Tls) -> Option<Connection> {
-    let served = tls.served();
-    let handshake = TlsAcceptor::from(served.config.clone()).accept(tcp);
-    let outcome = tokio::time::timeout(HANDSHAKE_WITHIN, handshake).await;
-    let stream = outcome
-        .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))
-        .flatten()
-        .inspect_err(|error| tracing::debug!(%error, "TLS handshake failed"))
-        .ok()?;
-    let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
-    let certificate = ClientCertificate::new(chain, served.generation, &tls).map(Arc::new);
-    Some(Connection { io: Either::Right(stream), peer: Peer { certificate } })
+impl Connection {
+    pub(super) fn new(
+        io: Either<TcpStream, TlsStream<TcpStream>>,
+        certificate: Option<Arc<ClientCertificate>>,
+        begin_within: Duration,
+        place: OwnedSemaphorePermit,
+    ) -> Self {
+        let peer = Peer { certificate, open_calls: Arc::new(Semaphore::new(OPEN_CALLS_MAX)) };
+        let until = Box::pin(tokio::time::sleep(begin_within));
+        Self { io, peer, opening: Some(Opening { bytes: OPENING_BYTES, until }), _place: place }
+    }
 }
 
 impl Connected for Connection {
@@ -86,7 +71,18 @@ impl Connected for Connection {
 
 impl AsyncRead for Connection {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_read(cx, buf)
+        let before = buf.filled().len();
+        let polled = Pin::new(&mut self.io).poll_read(cx, buf);
+        let Some(opening) = &mut self.opening else { return polled };
+        if polled.is_pending() {
+            ready!(opening.until.as_mut().poll(cx));
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        opening.bytes = opening.bytes.saturating_sub(buf.filled().len() - before);
+        if opening.bytes == 0 {
+            self.opening = None;
+        }
+        polled
     }
 }
 

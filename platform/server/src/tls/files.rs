@@ -12,6 +12,7 @@ use rustls::{
     time_provider::TimeProvider,
 };
 use x509_parser::prelude::{FromDer as _, X509Certificate};
+use x509_parser::revocation_list::CertificateRevocationList;
 
 use super::TlsError;
 use crate::config::{self, ClientCertificates};
@@ -61,6 +62,8 @@ pub(super) struct Served {
     pub(super) server_ends: Timestamp,
     /// When the first of the clients' authorities ends.
     pub(super) client_ca_ends: Option<Timestamp>,
+    /// When the first of their lists of revocations should have been followed by another.
+    pub(super) client_crl_ends: Option<Timestamp>,
 }
 
 impl Served {
@@ -81,12 +84,14 @@ impl Served {
             return Err(TlsError::Ended(certificate, server_ends));
         }
         let provider = Arc::new(ring::default_provider());
-        let mut client_ca_ends = None;
+        let (mut client_ca_ends, mut client_crl_ends) = (None, None);
         let verifier = if settings.client_ca.is_some() {
             let authorities = certificates(&files.client_ca)
                 .ok_or_else(|| TlsError::Empty(path(&settings.client_ca), "certificate"))?;
             client_ca_ends = authorities.iter().filter_map(ends).min();
-            Some(verifier(authorities, &files.client_crl, settings, &provider)?)
+            let lists = lists(&files.client_crl, settings)?;
+            client_crl_ends = lists.iter().filter_map(list_ends).min();
+            Some(verifier(authorities, lists, settings, &provider)?)
         } else {
             None
         };
@@ -99,13 +104,23 @@ impl Served {
         };
         let mut config = builder.with_single_cert(chain, key).map_err(|error| TlsError::Mismatch(error.to_string()))?;
         config.alpn_protocols = vec![b"h2".to_vec()];
-        Ok(Served { config: Arc::new(config), verifier, generation, server_ends, client_ca_ends })
+        Ok(Served { config: Arc::new(config), verifier, generation, server_ends, client_ca_ends, client_crl_ends })
+    }
+}
+
+/// The lists of those whose certificates count no more.
+fn lists(pem: &[u8], settings: &config::Tls) -> Result<Vec<CertificateRevocationListDer<'static>>, TlsError> {
+    let lists: Result<Vec<_>, _> = CertificateRevocationListDer::pem_slice_iter(pem).collect();
+    let lists = lists.map_err(|error| TlsError::Authority(error.to_string()))?;
+    match &settings.client_crl {
+        Some(path) if lists.is_empty() => Err(TlsError::Empty(path.clone(), "revocation list")),
+        _ => Ok(lists),
     }
 }
 
 fn verifier(
     authorities: Vec<CertificateDer<'static>>,
-    lists: &[u8],
+    lists: Vec<CertificateRevocationListDer<'static>>,
     settings: &config::Tls,
     provider: &Arc<CryptoProvider>,
 ) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
@@ -114,18 +129,14 @@ fn verifier(
     for authority in authorities {
         roots.add(authority).map_err(|error| refuse(&error))?;
     }
-    let lists: Vec<_> = CertificateRevocationListDer::pem_slice_iter(lists)
-        .collect::<Result<_, _>>()
-        .map_err(|error| refuse(&error))?;
-    if settings.client_crl.is_some() && lists.is_empty() {
-        let path = settings.client_crl.clone().unwrap_or_default();
-        return Err(TlsError::Empty(path, "revocation list"));
-    }
     let mut builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone())
         .with_crls(lists)
         .only_check_end_entity_revocation()
         // An authority of which there is no list has revoked nobody.
         .allow_unknown_revocation_status();
+    if settings.client_crl_must_hold {
+        builder = builder.enforce_revocation_expiration();
+    }
     if settings.client_certificates == ClientCertificates::Optional {
         builder = builder.allow_unauthenticated();
     }
@@ -142,6 +153,11 @@ fn certificates(pem: &[u8]) -> Option<Vec<CertificateDer<'static>>> {
 pub(super) fn ends(certificate: &CertificateDer<'_>) -> Option<Timestamp> {
     let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
     Timestamp::from_second(certificate.validity().not_after.timestamp()).ok()
+}
+
+fn list_ends(list: &CertificateRevocationListDer<'_>) -> Option<Timestamp> {
+    let (_, list) = CertificateRevocationList::from_der(list).ok()?;
+    Timestamp::from_second(list.next_update()?.timestamp()).ok()
 }
 
 /// The platform's clock, as rustls asks it.

@@ -3,6 +3,7 @@
 //! Every connection is begun with what was read last, so certificates change without a restart, and streams that are
 //! open go on. A client certificate is looked at again when an authority or a list of revocations changed.
 
+mod accept;
 mod certificate;
 mod connection;
 pub mod development;
@@ -15,8 +16,9 @@ use arc_swap::ArcSwap;
 use gatepost_process::clock::SharedClock;
 
 pub use self::{
+    accept::{Limits, incoming},
     certificate::{ClientCertificate, Name},
-    connection::{Connection, Peer, incoming},
+    connection::{Connection, Peer},
     watch::watch,
 };
 use self::{

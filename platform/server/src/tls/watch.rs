@@ -57,12 +57,22 @@ impl Tls {
 /// Looks at the files every `tls.reload_every`.
 pub async fn watch(tls: Tls, platform: Platform, draining: CancellationToken) -> anyhow::Result<()> {
     let every = SignedDuration::try_from(tls.0.settings.reload_every)?;
+    let mut warned = None;
     loop {
         let looking = tls.clone();
         let usable = tokio::task::spawn_blocking(move || looking.look().is_ok()).await?;
         platform.metrics.tls_files_usable.record(usable.into(), &[]);
         let (served, now) = (tls.served(), platform.now());
-        let ends = [("server", Some(served.server_ends)), ("client_ca", served.client_ca_ends)];
+        let ends = [
+            ("server", Some(served.server_ends)),
+            ("client_ca", served.client_ca_ends),
+            ("client_crl", served.client_crl_ends),
+        ];
+        if let Some(at) = served.client_crl_ends.filter(|at| *at <= now && warned != Some(*at)) {
+            let refused = tls.0.settings.client_crl_must_hold;
+            tracing::warn!(%at, refused, "the list of revoked client certificates is over: renew tls.client_crl");
+            warned = Some(at);
+        }
         for (which, ends) in ends.into_iter().filter_map(|(which, ends)| Some((which, ends?))) {
             let left = ends.duration_since(now).as_secs();
             platform.metrics.tls_expires_in.record(left, &[KeyValue::new("certificate", which)]);

@@ -1,0 +1,113 @@
+//! Clients that begin well and then stop, go slowly, or say too much.
+
+use std::time::Duration;
+
+use gatepost_proto::v1;
+use gatepost_tests::clients::{answer, new_request_id};
+use tonic::{Code, Request};
+
+use super::{
+    growth, is_answered, platform,
+    raw::{DATA, END_HEADERS, END_STREAM, HEADERS, RST_STREAM, Raw, frame, headers, message, opening},
+};
+
+const LIST: &str = "/gatepost.v1.ParcelService/ListParcels";
+const MIB: u64 = 1024 * 1024;
+
+#[tokio::test]
+async fn whoever_stops_in_the_middle_of_a_frame_is_let_go() {
+    let (live, courier) = platform(&[], &[("GATEPOST_LISTEN__KEEPALIVE", "500ms")]).await;
+    let call = frame(HEADERS, END_HEADERS, 1, &headers(LIST, Some(courier.key())));
+    let mut half = Raw::connect(live.address()).await;
+    half.send(&opening(65_535)).await;
+    half.send(&call[..call.len() / 2]).await;
+    assert!(half.is_closed().await);
+
+    // Headers that come one byte at a time keep it from saying that it is there.
+    let mut slow = Raw::connect(live.address()).await;
+    slow.send(&opening(65_535)).await;
+    let sent = slow.trickle(&call, Duration::from_millis(50)).await;
+    assert!(!sent || slow.is_closed().await);
+    is_answered(&courier).await;
+}
+
+#[tokio::test]
+async fn a_request_that_never_ends_is_answered() {
+    let (live, courier) = platform(&[], &[("GATEPOST_LISTEN__ANSWER_WITHIN", "500ms")]).await;
+    let mut raw = Raw::connect(live.address()).await;
+    raw.send(&opening(65_535)).await;
+    raw.send(&frame(HEADERS, END_HEADERS, 1, &headers(LIST, Some(courier.key())))).await;
+    // It says that a message of 1,000 bytes comes, and sends ten.
+    raw.send(&frame(DATA, 0, 1, &[0, 0, 0, 3, 232, 1, 2, 3, 4, 5])).await;
+    let answered =
+        tokio::time::timeout(super::ANSWERED_WITHIN, raw.next(|kind, stream| kind == HEADERS && stream == 1));
+    assert!(answered.await.expect("an answer in time").is_some());
+    is_answered(&courier).await;
+}
+
+#[tokio::test]
+async fn what_is_too_large_is_refused() {
+    let (live, courier) = platform(&[], &[]).await;
+    let before = live.memory();
+    let mut request = Request::new(v1::ListParcelsRequest::default());
+    request.metadata_mut().insert("padding", "x".repeat(60_000).parse().unwrap());
+    let headers_refused = answer(courier.parcels().list_parcels(request).await).unwrap_err();
+    assert_ne!(headers_refused.code, Code::Ok);
+    is_answered(&courier).await;
+
+    let large = v1::AnnounceParcelRequest {
+        request_id: new_request_id(),
+        tracking_number: "x".repeat(8 << 20),
+        ..Default::default()
+    };
+    for _ in 0..20 {
+        let refused = courier.announce_as(large.clone()).await.unwrap_err();
+        assert!(![Code::Internal, Code::Unknown].contains(&refused.code), "{refused:?}");
+    }
+    is_answered(&courier).await;
+    assert!(growth(&live, before) < 48 * MIB, "{} bytes", growth(&live, before));
+}
+
+#[tokio::test]
+async fn strangers_cost_little() {
+    let (live, courier) = platform(&[], &[]).await;
+    let before = live.memory();
+    let mut raw = Raw::connect(live.address()).await;
+    raw.send(&opening(0)).await;
+    // Messages of 4 MiB that are never finished, and answers that are never read.
+    let reflection = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
+    let file = message(b"\x22\x19gatepost.v1.ParcelService");
+    for number in 0..500 {
+        let (stream, check) = (4 * number + 1, headers("/grpc.health.v1.Health/Check", None));
+        raw.send(&frame(HEADERS, END_HEADERS, stream, &check)).await;
+        raw.send(&frame(DATA, 0, stream, &[&[0, 0, 64, 0, 0][..], &[0; 1_000]].concat())).await;
+        raw.send(&frame(HEADERS, END_HEADERS, stream + 2, &headers(reflection, None))).await;
+        raw.send(&frame(DATA, END_STREAM, stream + 2, &file)).await;
+    }
+    is_answered(&courier).await;
+    assert!(growth(&live, before) < 48 * MIB, "{} bytes", growth(&live, before));
+}
+
+#[tokio::test]
+async fn calls_that_are_taken_back_at_once_cost_little() {
+    let (live, courier) = platform(&[], &[]).await;
+    let before = live.memory();
+    for _ in 0..5 {
+        let mut raw = Raw::connect(live.address()).await;
+        raw.send(&opening(65_535)).await;
+        let block = headers(LIST, Some(courier.key()));
+        for number in 0..4_000 {
+            let stream = 2 * number + 1;
+            let call = [
+                frame(HEADERS, END_HEADERS | END_STREAM, stream, &block),
+                frame(RST_STREAM, 0, stream, &8u32.to_be_bytes()),
+            ];
+            if !raw.send(&call.concat()).await {
+                // It has enough of this client, which is as good.
+                break;
+            }
+        }
+        is_answered(&courier).await;
+    }
+    assert!(growth(&live, before) < 48 * MIB, "{} bytes", growth(&live, before));
+}
