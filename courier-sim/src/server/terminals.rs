@@ -15,6 +15,7 @@ use tokio_stream::Stream;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Request, Response, Status};
+use tonic_types::{ErrorDetails, StatusExt as _};
 use tracing::Instrument as _;
 
 use super::book::{Action, Report, ReportRefusal};
@@ -23,6 +24,8 @@ use crate::client::{Key, Platform, from_wire, to_wire};
 
 /// Messages a terminal may be behind on its connection.
 const AHEAD: usize = 16;
+/// Whose reasons a terminal is told.
+const DOMAIN: &str = "courier-sim";
 /// No id of ours is longer.
 const ID_LENGTH_MAX: usize = 100;
 
@@ -52,7 +55,7 @@ impl TerminalService for Terminals {
     ) -> Result<Response<Self::StreamInstructionsStream>, Status> {
         let terminal_id = request.into_inner().terminal_id;
         if terminal_id.is_empty() || terminal_id.chars().count() > ID_LENGTH_MAX {
-            return Err(Status::invalid_argument("terminal_id must have 1 to 100 characters"));
+            return Err(invalid("terminal_id", "must have 1 to 100 characters"));
         }
         let (sender, receiver) = mpsc::channel(AHEAD);
         let (dispatch, stop) = (self.dispatch.clone(), self.stop.clone());
@@ -60,7 +63,7 @@ impl TerminalService for Terminals {
             tokio::select! {
                 () = stream(dispatch, terminal_id, &sender) => {}
                 () = stop.cancelled() => {
-                    let _ = sender.try_send(Err(Status::unavailable("the server is going away, subscribe again")));
+                    let _ = sender.try_send(Err(told(Code::Unavailable, "DRAINING", "the server is going away, subscribe again")));
                 }
             }
         });
@@ -100,7 +103,7 @@ async fn stream(
             Ok((to, message)) if to == terminal_id => Ok(message),
             Ok(_) => continue,
             // Everything that stands open is told again at the next subscription.
-            Err(_) => Err(Status::unavailable("too far behind, subscribe again")),
+            Err(_) => Err(told(Code::Unavailable, "TOO_FAR_BEHIND", "too far behind, subscribe again")),
         };
         let over = answer.is_err();
         if sender.send(answer).await.is_err() || over {
@@ -115,7 +118,7 @@ impl Terminals {
         let wire = outcome_to_platform(outcome)?;
         let at = match &request.outcome_time {
             None => self.clock.now(),
-            some => from_wire(some.as_ref()).ok_or_else(|| Status::invalid_argument("outcome_time is not a time"))?,
+            some => from_wire(some.as_ref()).ok_or_else(|| invalid("outcome_time", "is not a time"))?,
         };
         let instruction_id = request.instruction_id;
         let report = self.dispatch.book().report(&instruction_id, outcome, at).map_err(refusal)?;
@@ -133,7 +136,8 @@ impl Terminals {
             }
             Err(status) => {
                 tracing::warn!(code = ?status.code(), "report did not reach the platform");
-                return Err(Status::unavailable("the platform cannot be reached, report again"));
+                let text = "the platform cannot be reached, report again";
+                return Err(told(Code::Unavailable, "PLATFORM_UNAVAILABLE", text));
             }
         }
         self.save()
@@ -155,7 +159,7 @@ impl Terminals {
     fn save(&self) -> Result<(), Status> {
         self.dispatch.save().map_err(|error| {
             tracing::error!(error = format!("{error:#}"), "state not saved");
-            Status::unavailable("the report could not be kept, report again")
+            told(Code::Unavailable, "REPORT_NOT_KEPT", "the report could not be kept, report again")
         })
     }
 }
@@ -165,13 +169,23 @@ fn outcome_to_platform(outcome: TerminalOutcome) -> Result<DoorDeliveryOutcome, 
         TerminalOutcome::Collected => Ok(DoorDeliveryOutcome::Collected),
         TerminalOutcome::Delivered => Ok(DoorDeliveryOutcome::Delivered),
         TerminalOutcome::Failed => Ok(DoorDeliveryOutcome::Failed),
-        TerminalOutcome::Unspecified => Err(Status::invalid_argument("outcome must be set")),
+        TerminalOutcome::Unspecified => Err(invalid("outcome", "must be set")),
     }
 }
 
 fn refusal(refusal: ReportRefusal) -> Status {
     match refusal {
-        ReportRefusal::Unknown => Status::not_found(refusal.to_string()),
-        ReportRefusal::Closed => Status::failed_precondition(refusal.to_string()),
+        ReportRefusal::Unknown => told(Code::NotFound, "INSTRUCTION_NOT_FOUND", refusal.to_string()),
+        ReportRefusal::Closed => told(Code::FailedPrecondition, "INSTRUCTION_CLOSED", refusal.to_string()),
     }
+}
+
+fn invalid(field: &str, what: &str) -> Status {
+    let mut details = ErrorDetails::with_error_info("INVALID_FIELD", DOMAIN, []);
+    details.add_bad_request_violation(field, what);
+    Status::with_error_details(Code::InvalidArgument, format!("{field} {what}"), details)
+}
+
+fn told(code: Code, reason: &str, text: impl Into<String>) -> Status {
+    Status::with_error_details(code, text, ErrorDetails::with_error_info(reason, DOMAIN, []))
 }
