@@ -24,8 +24,8 @@ const ANSWERED_WITHIN: Duration = Duration::from_secs(5);
 const HOUR: i64 = 3_600_000;
 
 /// A platform with one courier who behaves.
-async fn platform(flags: &[&str], settings: &[(&str, &str)]) -> (Live, Courier) {
-    let live = Live::serve_with(flags, settings).await;
+async fn platform(settings: &[(&str, &str)]) -> (Live, Courier) {
+    let live = Live::serve(settings).await;
     live.community(quick_policy(HOUR, 2 * HOUR)).await;
     let courier = live.courier("swift-express").await;
     let resident = live.resident("王芳", "13800010001", "wang@example.org").await;

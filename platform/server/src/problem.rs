@@ -68,6 +68,9 @@ pub enum Problem {
     /// Staff disabled it.
     #[error("the property's staff disabled this endpoint: ask them")]
     DisabledByAdministrator,
+    /// Neither the request nor the answer was ready in time.
+    #[error("the request did not arrive, or could not be answered, in time")]
+    TimedOut,
     /// Too much of this at once.
     #[error("too many calls of this kind are under way: try again in a few seconds")]
     Busy,

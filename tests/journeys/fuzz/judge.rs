@@ -13,7 +13,8 @@ const README: &str = include_str!("../../../proto/README.md");
 /// A refusal is for people to read.
 const TEXT_MAX: usize = 4_000;
 
-/// Refusals by the gRPC library itself, from before a handler sees the call: a message that is none, or is cut off.
+/// Refusals by the gRPC library itself, from before a handler sees the call: a message that is none, or is cut off. The
+/// platform gives them a reason; a courier's own server, which is a reference, leaves them as they are.
 const BY_THE_LIBRARY: [(Code, &str); 5] = [
     (Code::Internal, "failed to decode Protobuf message"),
     (Code::Internal, "protocol error: received message with"),
@@ -50,7 +51,7 @@ impl Catalogue {
 
     fn fault_of(&self, status: &Status, terminals: bool) -> Option<String> {
         let (code, text) = (status.code(), status.message());
-        if BY_THE_LIBRARY.iter().any(|(known, words)| *known == code && text.starts_with(words)) {
+        if terminals && BY_THE_LIBRARY.iter().any(|(known, words)| *known == code && text.starts_with(words)) {
             return None;
         }
         let told = || format!("{code:?}: {}", text.chars().take(300).collect::<String>());

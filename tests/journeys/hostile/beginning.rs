@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use gatepost_tests::world::until;
+use gatepost_tests::{clients::endpoint, live::Live, world::until};
+use tonic::transport::{Certificate, ClientTlsConfig};
 
 use super::{
     is_answered, platform,
@@ -15,7 +16,7 @@ const HALF_A_HELLO: [u8; 9] = [22, 3, 1, 2, 0, 1, 0, 1, 252];
 
 #[tokio::test]
 async fn whoever_does_not_begin_is_let_go() {
-    let (live, courier) = platform(&[], &[BEGIN]).await;
+    let (live, courier) = platform(&[BEGIN]).await;
     let mut nothing = Raw::connect(live.address()).await;
     let mut half = Raw::connect(live.address()).await;
     half.send(&PREFACE[..PREFACE.len() / 2]).await;
@@ -31,7 +32,7 @@ async fn whoever_does_not_begin_is_let_go() {
 
 #[tokio::test]
 async fn whoever_does_not_finish_the_handshake_is_let_go_and_keeps_nobody_waiting() {
-    let (live, _) = tls_platform().await;
+    let live = Live::serve_with(&["--tls"], &[("GATEPOST_LISTEN__BEGIN_WITHIN", "5s")]).await;
     let mut silent = Vec::new();
     // More than would fit into any bound on handshakes at once.
     for _ in 0..600 {
@@ -41,8 +42,8 @@ async fn whoever_does_not_finish_the_handshake_is_let_go_and_keeps_nobody_waitin
     }
     // Before any of them is let go.
     let ca = std::fs::read_to_string(live.data_dir().join("tls/ca.pem")).unwrap();
-    let tls = tonic::transport::ClientTlsConfig::new().ca_certificate(tonic::transport::Certificate::from_pem(ca));
-    let endpoint = gatepost_tests::clients::endpoint(live.address(), Some(tls));
+    let tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(ca));
+    let endpoint = endpoint(live.address(), Some(tls));
     let connected = tokio::time::timeout(Duration::from_secs(4), endpoint.connect()).await;
     connected.expect("a handshake in time").expect("a handshake");
     for raw in &mut silent[..3] {
@@ -50,15 +51,10 @@ async fn whoever_does_not_finish_the_handshake_is_let_go_and_keeps_nobody_waitin
     }
 }
 
-async fn tls_platform() -> (gatepost_tests::live::Live, ()) {
-    let live = gatepost_tests::live::Live::serve_with(&["--tls"], &[("GATEPOST_LISTEN__BEGIN_WITHIN", "5s")]).await;
-    (live, ())
-}
-
 #[tokio::test]
 async fn whoever_comes_when_all_places_are_taken_is_turned_away() {
     // One place is the courier's.
-    let (live, courier) = platform(&[], &[("GATEPOST_LISTEN__CONNECTIONS_MAX", "11")]).await;
+    let (live, courier) = platform(&[("GATEPOST_LISTEN__CONNECTIONS_MAX", "11")]).await;
     let mut others = Vec::new();
     for _ in 0..10 {
         others.push(Raw::connect(live.address()).await);

@@ -26,7 +26,7 @@ async fn idle_streams_cost_little_and_disturb_nobody() {
     let number = |name: &str| std::env::var(name).ok().map(|value| value.parse::<usize>().unwrap());
     let streams = number("GATEPOST_IDLE_STREAMS").unwrap_or(STREAMS);
     let per_connection = if number("GATEPOST_IDLE_CONNECTIONS").is_some() { 1 } else { PER_CONNECTION };
-    let (live, courier) = platform(&[], &[]).await;
+    let (live, courier) = platform(&[]).await;
     let mut keys = Vec::new();
     for number in 0..streams.div_ceil(PER_COURIER) {
         keys.push(key(&live, &format!("courier-{number}")).await);

@@ -1,10 +1,18 @@
 //! Clients that begin well and then stop, go slowly, or say too much.
 
-use std::time::Duration;
+use std::{
+    convert::Infallible,
+    future::poll_fn,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
 
+use bytes::Bytes;
 use gatepost_proto::v1;
-use gatepost_tests::clients::{answer, new_request_id};
-use tonic::{Code, Request};
+use gatepost_tests::clients::{Refused, answer, new_request_id};
+use http_body::Frame;
+use tonic::{Code, Request, Status, body::Body, client::GrpcService as _};
 
 use super::{
     growth, is_answered, platform,
@@ -16,7 +24,7 @@ const MIB: u64 = 1024 * 1024;
 
 #[tokio::test]
 async fn whoever_stops_in_the_middle_of_a_frame_is_let_go() {
-    let (live, courier) = platform(&[], &[("GATEPOST_LISTEN__KEEPALIVE", "500ms")]).await;
+    let (live, courier) = platform(&[("GATEPOST_LISTEN__KEEPALIVE", "500ms")]).await;
     let call = frame(HEADERS, END_HEADERS, 1, &headers(LIST, Some(courier.key())));
     let mut half = Raw::connect(live.address()).await;
     half.send(&opening(65_535)).await;
@@ -31,23 +39,42 @@ async fn whoever_stops_in_the_middle_of_a_frame_is_let_go() {
     is_answered(&courier).await;
 }
 
+/// A body that says a message of 1,000 bytes comes, sends five of them, and does not end.
+struct Unfinished(Option<Bytes>);
+
+impl http_body::Body for Unfinished {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        match self.0.take() {
+            Some(bytes) => Poll::Ready(Some(Ok(Frame::data(bytes)))),
+            None => Poll::Pending,
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_request_that_never_ends_is_answered() {
-    let (live, courier) = platform(&[], &[("GATEPOST_LISTEN__ANSWER_WITHIN", "500ms")]).await;
-    let mut raw = Raw::connect(live.address()).await;
-    raw.send(&opening(65_535)).await;
-    raw.send(&frame(HEADERS, END_HEADERS, 1, &headers(LIST, Some(courier.key())))).await;
-    // It says that a message of 1,000 bytes comes, and sends ten.
-    raw.send(&frame(DATA, 0, 1, &[0, 0, 0, 3, 232, 1, 2, 3, 4, 5])).await;
-    let answered =
-        tokio::time::timeout(super::ANSWERED_WITHIN, raw.next(|kind, stream| kind == HEADERS && stream == 1));
-    assert!(answered.await.expect("an answer in time").is_some());
+    let (live, courier) = platform(&[("GATEPOST_LISTEN__ANSWER_WITHIN", "500ms")]).await;
+    let mut channel = live.line().channel();
+    poll_fn(|cx| channel.poll_ready(cx)).await.unwrap();
+    let body = Unfinished(Some(Bytes::from_static(&[0, 0, 0, 3, 232, 1, 2, 3, 4, 5])));
+    let request = http::Request::post(LIST)
+        .header("content-type", "application/grpc")
+        .header("authorization", format!("Bearer {}", courier.key().secret()))
+        .body(Body::new(body))
+        .unwrap();
+    let answered = tokio::time::timeout(super::ANSWERED_WITHIN, channel.call(request)).await;
+    let answered = answered.expect("an answer in time").expect("an answer");
+    let refused = Refused::from(Status::from_header_map(answered.headers()).expect("a status"));
+    assert_eq!((refused.code, &*refused.reason), (Code::DeadlineExceeded, "TIMED_OUT"));
     is_answered(&courier).await;
 }
 
 #[tokio::test]
 async fn what_is_too_large_is_refused() {
-    let (live, courier) = platform(&[], &[]).await;
+    let (live, courier) = platform(&[]).await;
     let before = live.memory();
     let mut request = Request::new(v1::ListParcelsRequest::default());
     request.metadata_mut().insert("padding", "x".repeat(60_000).parse().unwrap());
@@ -70,7 +97,7 @@ async fn what_is_too_large_is_refused() {
 
 #[tokio::test]
 async fn strangers_cost_little() {
-    let (live, courier) = platform(&[], &[]).await;
+    let (live, courier) = platform(&[]).await;
     let before = live.memory();
     let mut raw = Raw::connect(live.address()).await;
     raw.send(&opening(0)).await;
@@ -90,12 +117,13 @@ async fn strangers_cost_little() {
 
 #[tokio::test]
 async fn calls_that_are_taken_back_at_once_cost_little() {
-    let (live, courier) = platform(&[], &[]).await;
+    let (live, courier) = platform(&[]).await;
+    let hostile = live.courier("cloud-way").await;
     let before = live.memory();
     for _ in 0..5 {
         let mut raw = Raw::connect(live.address()).await;
         raw.send(&opening(65_535)).await;
-        let block = headers(LIST, Some(courier.key()));
+        let block = headers(LIST, Some(hostile.key()));
         for number in 0..4_000 {
             let stream = 2 * number + 1;
             let call = [

@@ -13,12 +13,13 @@ const MIB: u64 = 1024 * 1024;
 
 #[tokio::test]
 async fn answers_that_nobody_reads_are_few() {
-    let (live, courier) = platform(&[], &[]).await;
+    let (live, courier) = platform(&[]).await;
+    let hostile = live.courier("cloud-way").await;
     let before = live.memory();
     let mut raw = Raw::connect(live.address()).await;
     raw.send(&opening(0)).await;
     for number in 0..1_000 {
-        let call = headers("/gatepost.v1.ParcelService/ListParcels", Some(courier.key()));
+        let call = headers("/gatepost.v1.ParcelService/ListParcels", Some(hostile.key()));
         raw.send(&frame(HEADERS, END_HEADERS, 2 * number + 1, &call)).await;
         raw.send(&frame(DATA, END_STREAM, 2 * number + 1, &message(&[]))).await;
     }
@@ -40,7 +41,7 @@ async fn asleep(live: &gatepost_tests::live::Live, courier: &Courier) -> Raw {
 
 #[tokio::test]
 async fn a_drain_does_not_wait_for_who_does_not_read() {
-    let (mut live, courier) = platform(&[], &[]).await;
+    let (mut live, courier) = platform(&[]).await;
     let resident = live.resident("陈伟", "13800010002", "chen@example.org").await;
     for _ in 0..3 {
         courier.bring(&Label::to(&resident)).await;

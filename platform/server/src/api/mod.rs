@@ -73,8 +73,7 @@ pub async fn router(
         .http2_keepalive_interval(Some(listen.keepalive))
         .http2_keepalive_timeout(Some(listen.keepalive))
         .max_concurrent_streams(Some(listen.streams_max))
-        .http2_max_header_list_size(Some(HEADERS_MAX_BYTES))
-        .timeout(listen.answer_within);
+        .http2_max_header_list_size(Some(HEADERS_MAX_BYTES));
     Ok(server.layer(AuthLayer(platform.clone())).add_routes(services(platform, draining).await?))
 }
 

@@ -46,6 +46,7 @@ pub fn status(problem: Problem) -> Status {
         }
         Problem::EndpointsFull(_) => told(Code::FailedPrecondition, "ENDPOINTS_FULL", text),
         Problem::DisabledByAdministrator => told(Code::FailedPrecondition, "DISABLED_BY_ADMINISTRATOR", text),
+        Problem::TimedOut => told(Code::DeadlineExceeded, "TIMED_OUT", text),
         Problem::Busy => told(Code::Unavailable, "BUSY", text),
         Problem::Photograph(PhotographProblem::Unfit(unfit)) => {
             let reasons: Vec<&str> = unfit.iter().map(|what| self::unfit(*what)).collect();

@@ -93,8 +93,11 @@ where
                 status::give_reason(answer.headers_mut());
                 Ok(answer)
             }
-            .instrument(span)
-            .await;
+            .instrument(span);
+            let answer = match tokio::time::timeout(platform.config.listen.answer_within, answer).await {
+                Ok(answer) => answer,
+                Err(_) => Ok(status::status(Problem::TimedOut).into_http()),
+            };
             if let Ok(answer) = &answer {
                 let code = answer.headers().get("grpc-status").and_then(|code| code.to_str().ok()).unwrap_or("0");
                 let labels = [KeyValue::new("rpc", permissions::label(&path)), KeyValue::new("code", code.to_owned())];
