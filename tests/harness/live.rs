@@ -145,11 +145,6 @@ impl Live {
         self.address
     }
 
-    /// Where the platform listens.
-    pub fn address(&self) -> SocketAddr {
-        self.address
-    }
-
     /// How much of the platform is in memory, in bytes.
     pub fn memory(&self) -> u64 {
         self.gatepost.memory()

@@ -49,7 +49,7 @@ fn sensible(frame_id: i64) -> FrameResult {
     let mut embedding = vec![0.0; 128];
     embedding[0] = 1.0;
     let bounds = Bounds { x: 100.0, y: 100.0, width: 120.0, height: 150.0 };
-    let face = Face { r#box: Some(bounds), landmarks: Vec::new(), score: 0.95, quality: 0.9, embedding };
+    let face = Face { r#box: Some(bounds), score: 0.95, quality: 0.9, embedding, ..Default::default() };
     FrameResult { frame_id, faces: vec![face], width: 640, height: 480, ..Default::default() }
 }
 
