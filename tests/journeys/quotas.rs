@@ -49,6 +49,8 @@ async fn a_greedy_courier_is_refused_and_the_others_are_not() {
     let status = greedy.parcels().list_parcels(v1::ListParcelsRequest::default()).await.unwrap_err();
     let wait = status.get_error_details().retry_info().unwrap().retry_delay.unwrap();
     assert!(wait.as_millis() <= 100, "{wait:?}");
+    let pushback = status.metadata().get("grpc-retry-pushback-ms").unwrap().to_str().unwrap();
+    assert_eq!(pushback.parse::<u128>().unwrap(), wait.as_micros().div_ceil(1_000), "for clients of any make");
     world.clock().advance(SignedDuration::try_from(wait).unwrap());
     greedy.list(1, "").await.unwrap();
     assert!(over(&greedy.list(1, "").await, "calls_per_second"), "one token in a tenth of a second");

@@ -79,7 +79,11 @@ pub fn status(problem: Problem) -> Status {
             ]);
             let mut details = info("QUOTA_EXCEEDED", metadata);
             details.set_retry_info(Some(exceeded.retry_in));
-            Status::with_error_details(Code::ResourceExhausted, text, details)
+            let mut status = Status::with_error_details(Code::ResourceExhausted, text, details);
+            // For clients that retry by a service config: gRPC proposal A6, "pushback".
+            let milliseconds = u64::try_from(exceeded.retry_in.as_micros().div_ceil(1_000)).unwrap_or(u64::MAX);
+            status.metadata_mut().insert("grpc-retry-pushback-ms", milliseconds.into());
+            status
         }
         Problem::RoleMissing(_) => told(Code::PermissionDenied, "ROLE_MISSING", text),
         Problem::IdentityProviderAway => told(Code::Unavailable, "IDENTITY_PROVIDER_UNAVAILABLE", text),

@@ -201,7 +201,8 @@ pub struct Quotas {
     pub calls_per_second: NonZeroU32,
     /// Calls at once after a pause.
     pub burst: NonZeroU32,
-    /// Calls under way at once: what one principal can have of the database.
+    /// Calls under way at once: what one principal can have of the database, of which everybody else waits for the rest.
+    /// By default half of its connections.
     pub calls_at_once: u32,
     /// Calls that may wait until those under way are done.
     pub calls_waiting: u32,
@@ -214,7 +215,7 @@ impl Default for Quotas {
         Self {
             calls_per_second: const { NonZeroU32::new(200).expect("not 0") },
             burst: const { NonZeroU32::new(1_000).expect("not 0") },
-            calls_at_once: 16,
+            calls_at_once: 8,
             calls_waiting: 1_000,
             streams: 100,
         }
