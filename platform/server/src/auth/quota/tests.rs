@@ -1,3 +1,5 @@
+//! Quotas by a clock of the test's own.
+
 use futures::FutureExt as _;
 use gatepost_domain::principal::Scopes;
 use gatepost_process::clock::ManualClock;
