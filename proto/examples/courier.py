@@ -77,7 +77,7 @@ class Backend:
             place = announced.placement
             if place.kind != parcels_pb2.PLACEMENT_KIND_LOCKER:
                 sys.exit(f"to the door, or to be resolved by staff: {parcels_pb2.PlacementKind.Name(place.kind)}")
-            print(f"{announced.tracking_number}: locker {place.locker_id}, compartment {place.compartment_id}", flush=True)
+            print(f"{announced.tracking_number}: into {place.locker_id}, {place.compartment_id}", flush=True)
             deposit = parcels_pb2.ConfirmDepositRequest(
                 request_id=request_id(announced.id, "deposit"),
                 parcel_id=announced.id,
@@ -110,7 +110,7 @@ class Backend:
                     elif message.HasField("drain"):
                         break
             except grpc.RpcError as error:
-                if error.code() not in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.INTERNAL):
+                if error.code() != grpc.StatusCode.UNAVAILABLE:
                     raise
             # The server went away, or the network did.
             time.sleep(RECONNECT_SECONDS)

@@ -3,9 +3,9 @@
 
 use std::{net::SocketAddr, os::unix::fs::symlink, path::Path, time::Duration};
 
-use gatepost_proto::v1::{ParcelState, Scope};
+use gatepost_proto::v1::{EventKind, ParcelState, Scope};
 use gatepost_tests::{
-    clients::{Courier, Key},
+    clients::{Courier, Key, Label, WebhookReceiver},
     live::{Live, quick_policy},
     processes::{Ended, Process},
     world::{COMMUNITY, until},
@@ -173,4 +173,55 @@ async fn the_published_service_config_tries_again_and_no_scope_is_passed_over() 
 
     let mut backend = outside.backend(flaky(platform, 2).await, "");
     backend.says("EVENT_KIND_DEPOSITED SX-1").await.expect("the third connection carries it");
+}
+
+/// Holds webhooks against the schema, and then without each part that they must have.
+const VALIDATE: &str = r#"python3 - <<'END'
+import json, jsonschema
+schema = json.load(open("proto/webhook.schema.json"))
+jsonschema.Draft202012Validator.check_schema(schema)
+validator = jsonschema.Draft202012Validator(schema)
+for body in json.load(open("bodies.json")):
+    validator.validate(body)
+    for missing in ("sequence", "recall_number", "locker_id", "reminder_cause", "endpoint_id"):
+        data = {name: value for name, value in body["data"].items() if name != missing}
+        if data != body["data"]:
+            assert not validator.is_valid({**body, "data": data}), f"{body['type']} without {missing}"
+    print("as the schema says:", body["type"])
+END"#;
+
+#[tokio::test]
+async fn webhooks_are_as_their_schema_says() {
+    let live = Live::serve(&[
+        ("GATEPOST_EVENTS__WEBHOOKS_OVER_HTTP", "true"),
+        ("GATEPOST_EVENTS__WEBHOOKS_TO_PRIVATE_ADDRESSES", "true"),
+    ])
+    .await;
+    live.community(quick_policy(300, 900)).await;
+    let (courier, wang) = (live.courier("swift-express").await, live.resident("王芳", "13800010001", "").await);
+    let receiver = WebhookReceiver::start().await;
+    let endpoint = courier.listen(&receiver).await;
+    let parcel = courier.bring(&Label::to(&wang)).await;
+    courier.await_event(EventKind::RecallRequested).await;
+    courier.pick_up(&parcel.id).await.unwrap();
+    assert!(courier.test_endpoint(&endpoint).await.unwrap().delivered);
+    let mut wanted = vec![
+        "parcel.deposited",
+        "parcel.reminder_sent",
+        "parcel.recall_requested",
+        "parcel.picked_up",
+        "parcel.recall_withdrawn",
+        "webhook.test",
+    ];
+    let mut bodies = Vec::new();
+    while !wanted.is_empty() {
+        let call = receiver.next().await;
+        wanted.retain(|kind| *kind != call.kind());
+        bodies.push(call.body);
+    }
+    let desk = desk(&live);
+    std::fs::write(desk.path().join("bodies.json"), serde_json::to_string(&bodies).unwrap()).unwrap();
+    let ended = run(VALIDATE, &desk).await;
+    assert_eq!(ended.code, Some(0), "{}", ended.said);
+    assert_eq!(ended.said.matches("as the schema says: ").count(), bodies.len());
 }

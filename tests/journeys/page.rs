@@ -1,5 +1,5 @@
-//! proto/README.md tells what the code does: every reason, every kind of event. And the published service config tries
-//! nothing again that could happen twice.
+//! proto/README.md tells what the code does: every reason, every kind of event. The schema of webhooks knows as much, and
+//! the published service config tries nothing again that could happen twice.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,6 +9,7 @@ use prost_types::{FileDescriptorProto, FileDescriptorSet};
 use serde_json::Value;
 
 const PAGE: &str = include_str!("../../proto/README.md");
+const SCHEMA: &str = include_str!("../../proto/webhook.schema.json");
 const CONFIG: &str = include_str!("../../proto/client-service-config.json");
 /// Where reasons are given.
 const REASONS: [&str; 2] =
@@ -81,16 +82,23 @@ fn every_reason_is_in_the_catalogue() {
     }
 }
 
+/// The values of an enum without its prefix, but for UNSPECIFIED.
+fn values<'a>(files: &'a [FileDescriptorProto], name: &str, prefix: &str) -> BTreeSet<&'a str> {
+    let mut enums = files.iter().flat_map(|file| &file.enum_type);
+    let found = enums.find(|one| one.name() == name).unwrap();
+    found.value.iter().skip(1).map(|value| value.name().strip_prefix(prefix).unwrap()).collect()
+}
+
+/// The fields of an event.
+fn fields(files: &[FileDescriptorProto]) -> BTreeSet<&str> {
+    let mut messages = files.iter().flat_map(|file| &file.message_type);
+    messages.find(|one| one.name() == "Event").unwrap().field.iter().map(|field| field.name()).collect()
+}
+
 #[test]
 fn every_kind_of_event_is_in_the_catalogue() {
     let files = public();
-    let mut enums = files.iter().flat_map(|file| &file.enum_type);
-    let kinds = enums.find(|one| one.name() == "EventKind").unwrap();
-    let kinds: BTreeSet<&str> =
-        kinds.value.iter().skip(1).map(|value| value.name().trim_start_matches("EVENT_KIND_")).collect();
-    let mut messages = files.iter().flat_map(|file| &file.message_type);
-    let event = messages.find(|one| one.name() == "Event").unwrap();
-    let fields: BTreeSet<&str> = event.field.iter().map(|field| field.name()).collect();
+    let (kinds, fields) = (values(&files, "EventKind", "EVENT_KIND_"), fields(&files));
     let rows = table("Events");
     let mut told = BTreeSet::new();
     for row in &rows {
@@ -104,6 +112,30 @@ fn every_kind_of_event_is_in_the_catalogue() {
         assert!(status == "=" || AFTERSHIP.contains(&status), "{kind}: {status} is no status of AfterShip");
     }
     assert_eq!(told, kinds);
+}
+
+#[test]
+fn the_schema_of_webhooks_knows_every_kind_state_and_field() {
+    let files = public();
+    let schema: Value = serde_json::from_str(SCHEMA).unwrap();
+    let listed = |property: &Value| -> BTreeSet<String> {
+        let listed = property["anyOf"][0]["enum"].as_array().unwrap();
+        listed.iter().map(|value| value.as_str().unwrap().to_owned()).collect()
+    };
+    let types = values(&files, "EventKind", "EVENT_KIND_");
+    let types = types.iter().map(|kind| format!("parcel.{}", kind.to_lowercase()));
+    assert_eq!(listed(&schema["properties"]["type"]), types.chain(["webhook.test".to_owned()]).collect());
+    let properties = schema["$defs"]["event"]["properties"].as_object().unwrap();
+    for (property, name, prefix) in
+        [("parcel_state", "ParcelState", "PARCEL_STATE_"), ("reminder_cause", "ReminderCause", "REMINDER_CAUSE_")]
+    {
+        let values = values(&files, name, prefix).into_iter().map(str::to_owned).collect();
+        assert_eq!(listed(&properties[property]), values);
+    }
+    // These two are attributes of the envelope.
+    let fields: BTreeSet<_> =
+        fields(&files).into_iter().filter(|name| !["event_time", "kind"].contains(name)).collect();
+    assert_eq!(properties.keys().map(String::as_str).collect::<BTreeSet<_>>(), fields);
 }
 
 #[test]
