@@ -30,7 +30,7 @@ pub trait Ground: Clone + Send + Sync + 'static {
     /// Grows when the loop must look at the index.
     fn woken(&self) -> &watch::Sender<u64>;
 
-    /// Looks at these parcels at this time: [`Platform::fire`].
+    /// Looks at these parcels at this time, and does what is due.
     async fn fire(&self, parcels: &[ParcelId], now: Timestamp) -> Result<Fired, Problem>;
     /// The rows' deadlines after one and up to an instant, earliest first.
     async fn deadlines(

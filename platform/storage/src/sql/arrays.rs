@@ -18,12 +18,12 @@ where
     rows.iter().map(read).collect::<Vec<T>>().into()
 }
 
-/// As [`column`], of numbers that may be missing; [`number`] reads them back.
+/// As [`column()`], of numbers that may be missing; [`number`] reads them back.
 pub(super) fn numbers<R>(rows: &[R], mut read: impl FnMut(&R) -> Option<i64>) -> Value {
     column(rows, |row| read(row).unwrap_or(NONE))
 }
 
-/// As [`column`], of texts that may be missing and are never empty; [`text`] reads them back.
+/// As [`column()`], of texts that may be missing and are never empty; [`text`] reads them back.
 pub(super) fn texts<R>(rows: &[R], mut read: impl FnMut(&R) -> Option<&String>) -> Value {
     column(rows, |row| read(row).cloned().unwrap_or_default())
 }
