@@ -5,7 +5,7 @@
 
 use pulp::Arch;
 
-use super::rows::{DepthwiseRow, GROUP, HalveRow, PointwiseRow};
+use super::rows::{Activation, DepthwiseRow, GROUP, HalveRow, PointwiseRow};
 use super::{Aligned, Epilogue};
 
 /// Rows that a depth-wise convolution reads.
@@ -55,7 +55,7 @@ impl Unit {
 }
 
 /// A matrix with rows and columns swapped.
-fn transposed(matrix: &[f32], columns: usize) -> Vec<f32> {
+pub(super) fn transposed(matrix: &[f32], columns: usize) -> Vec<f32> {
     (0..columns).flat_map(|column| matrix.iter().skip(column).step_by(columns)).copied().collect()
 }
 
@@ -115,8 +115,10 @@ impl<'a> Stage<'a> {
         Arch::new().dispatch(PointwiseRow {
             weights: &self.unit.pointwise,
             bias: &self.unit.pointwise_bias,
-            inputs: self.unit.inputs,
-            input,
+            slopes: None,
+            columns: input.len() / self.unit.inputs,
+            inputs: &[input],
+            groups: self.unit.inputs / GROUP,
             output: &mut self.ring[self.taken % ROWS * row..][..row],
         });
         self.taken += 1;
@@ -131,7 +133,8 @@ impl<'a> Stage<'a> {
         Arch::new().dispatch(DepthwiseRow {
             weights: &self.unit.depthwise,
             bias: &self.unit.depthwise_bias,
-            floor: self.unit.floor,
+            activation: Activation::Floor(self.unit.floor),
+            stride: 1,
             rows: slots.map(|slot| &self.ring[slot * row..][..row]),
             output,
         });

@@ -2,9 +2,9 @@
 //! input pixel by pixel and runs a grouped convolution as a loop over the groups, which makes these networks ten to
 //! thirty times slower than they need to be.
 //!
-//! The embedder's small maps go through one layer at a time, channel by channel: 1x1 (`pointwise`) and 3x3 (`conv3x3`,
-//! depth-wise or dense), with bias and activation fused. The detector's large ones flow through all layers row by row,
-//! with the channels of a pixel together (`chain`, out of the steps in `rows`).
+//! The detector's large maps flow through all its layers row by row (`chain`); the embedder's go through one layer at a
+//! time (`separable`). Both hold the channels of a pixel together and are made of the steps in `rows`. A dense network
+//! runs by `pointwise` and `conv3x3`, channel by channel.
 //!
 //! The vector width is chosen at run time by `pulp`, so one build serves every CPU. Each call runs on one thread:
 //! parallelism is over images and faces, where it costs nothing.
@@ -17,6 +17,7 @@ pub mod chain;
 pub mod conv3x3;
 pub mod pointwise;
 pub(crate) mod rows;
+pub mod separable;
 
 /// What follows a convolution, for each output channel: `y = x + bias`, then `y` if positive, else `slope * y`.
 /// A slope of 1 is no activation, a slope of 0 is ReLU, and a learned slope is PReLU.

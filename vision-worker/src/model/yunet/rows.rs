@@ -10,7 +10,7 @@ use super::{
 };
 use crate::image::Picture;
 use crate::model::kernels::chain::{Stage, Unit, finish, push};
-use crate::model::kernels::rows::{GROUP, StemRow};
+use crate::model::kernels::rows::{Activation, GROUP, StemRow};
 use crate::model::kernels::{Aligned, Epilogue};
 use crate::model::weights::Weights;
 
@@ -175,6 +175,8 @@ impl Stem {
             arch.dispatch(StemRow {
                 weights: &self.weights,
                 bias: &self.bias,
+                activation: Activation::Floor(0.0),
+                stride: 2,
                 rows: slots.map(|slot| &ring[slot * length..][..length]),
                 output: &mut output,
             });

@@ -3,14 +3,21 @@
 
 use candle_core::{Result, Tensor};
 
-use super::layers::{Activation, Convolution, Kind};
+use super::layers::Backend;
 use super::weights::Weights;
+
+mod rows;
+mod stock;
 
 /// Side of the crop in pixels.
 pub const SIDE: usize = 112;
 
 /// Numbers in an embedding.
 pub const DIMENSION: usize = 128;
+
+/// The map before the linear layer.
+const CHANNELS: usize = 1024;
+const LAST_SIDE: usize = SIDE / 16;
 
 /// The stride of each pair's depth-wise convolution.
 pub const STRIDES: [usize; 13] = [1, 2, 1, 2, 1, 2, 1, 1, 1, 1, 1, 2, 1];
@@ -21,8 +28,7 @@ const SCALE: f64 = 0.007_812_5;
 
 /// The embedder.
 pub struct Sface {
-    stem: Convolution,
-    pairs: Vec<[Convolution; 2]>,
+    trunk: Trunk,
     /// `[inputs, DIMENSION]`.
     linear: Tensor,
     bias: Tensor,
@@ -30,17 +36,14 @@ pub struct Sface {
     bytes: usize,
 }
 
+enum Trunk {
+    Rows(rows::Trunk),
+    Stock(stock::Trunk),
+}
+
 impl Sface {
     /// Builds the network from its weights.
     pub fn load(weights: &Weights) -> Result<Self> {
-        let pair = |(index, &stride): (usize, &usize)| -> Result<_> {
-            let [depthwise, pointwise] = pair_names(index);
-            let kind = Kind::Depthwise { stride };
-            Ok([
-                Convolution::load(weights, &depthwise, kind, Activation::Prelu)?,
-                Convolution::load(weights, &pointwise, Kind::Pointwise, Activation::Prelu)?,
-            ])
-        };
         let linear = weights.get("linear.weight")?;
         let (mut side, mut multiply_adds, mut numbers) = (SIDE, linear.elem_count(), linear.elem_count());
         let strides = std::iter::once(1).chain(STRIDES.into_iter().flat_map(|stride| [stride, 1]));
@@ -53,8 +56,10 @@ impl Sface {
         Ok(Self {
             multiply_adds,
             bytes: numbers * size_of::<f32>(),
-            stem: Convolution::load(weights, "stem", Kind::Dense { stride: 1 }, Activation::Prelu)?,
-            pairs: STRIDES.iter().enumerate().map(pair).collect::<Result<_>>()?,
+            trunk: match weights.backend() {
+                Backend::Kernels => Trunk::Rows(rows::Trunk::load(weights)?),
+                Backend::Stock => Trunk::Stock(stock::Trunk::load(weights)?),
+            },
             linear: linear.t()?,
             bias: weights.get("linear.bias")?,
         })
@@ -78,11 +83,14 @@ impl Sface {
 
     /// The convolutions alone: `[n, 1024, 7, 7]`.
     pub fn trunk(&self, crops: &Tensor) -> Result<Tensor> {
-        let mut map = self.stem.forward(&crops.affine(SCALE, -MEAN * SCALE)?)?;
-        for [depthwise, pointwise] in &self.pairs {
-            map = pointwise.forward(&depthwise.forward(&map)?)?;
-        }
-        Ok(map)
+        let trunk = match &self.trunk {
+            Trunk::Rows(trunk) => trunk,
+            Trunk::Stock(trunk) => return trunk.forward(crops),
+        };
+        let count = crops.dim(0)?;
+        let planes = crops.flatten_all()?.to_vec1::<f32>()?;
+        let maps: Vec<f32> = planes.chunks_exact(3 * SIDE * SIDE).flat_map(|planes| trunk.run(planes)).collect();
+        Tensor::from_vec(maps, (count, CHANNELS, LAST_SIDE, LAST_SIDE), crops.device())
     }
 
     /// The linear layer: reads 25 MB of weights, so it is worth giving it many faces at once.
