@@ -120,7 +120,7 @@ impl Platform {
     }
 
     async fn save_taken(&self, tx: &Tx, taken: &[Taken], now: Timestamp) -> Result<(), Problem> {
-        let parcels: Vec<Parcel> = taken.iter().map(|taken| taken.step.parcel.clone()).collect();
+        let parcels: Vec<&Parcel> = taken.iter().map(|taken| &taken.step.parcel).collect();
         tx.save_locked(&parcels, now).await?;
         let told: Vec<ResidentId> = effects(taken)
             .filter_map(|(_, effect)| match effect {

@@ -57,7 +57,7 @@ impl Platform {
                 moved.push(step.parcel);
             }
         }
-        tx.save_locked(&moved, self.now()).await?;
+        tx.save_locked(&moved.iter().collect::<Vec<_>>(), self.now()).await?;
         tx.save_rearm(&layer, reached).await?;
         self.commit_steps(tx, &[]).await?;
         Ok(true)

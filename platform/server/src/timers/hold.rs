@@ -1,6 +1,6 @@
 //! The slots this replica has leased, and their timers in memory until each is fired and acknowledged.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, HashSet};
 
 use gatepost_domain::{
     Timestamp,
@@ -11,8 +11,8 @@ use gatepost_domain::{
 #[derive(Debug, Default)]
 pub struct Hold {
     slots: BTreeMap<Slot, Held>,
-    /// Read and not under way, by when each is to be fired.
-    queue: BTreeSet<(Timestamp, Timer, Slot)>,
+    /// Read and not under way, by when they are to be fired.
+    queue: BTreeMap<Timestamp, Vec<(Timer, Slot)>>,
     /// Read and not acknowledged.
     count: usize,
 }
@@ -22,9 +22,11 @@ struct Held {
     lease: Lease,
     /// Whether the lease stands, as far as is known.
     stands: bool,
-    /// Read and not fired.
-    pending: HashSet<Timer>,
-    /// Fired and not acknowledged.
+    /// Read and not acknowledged.
+    read: HashSet<Timer>,
+    /// How many of these are still to be fired.
+    pending: usize,
+    /// The others.
     fired: Vec<Timer>,
     /// Whether the slot has more than was read.
     unread: bool,
@@ -55,7 +57,8 @@ impl Hold {
         let fresh = Held {
             lease,
             stands: true,
-            pending: HashSet::new(),
+            read: HashSet::new(),
+            pending: 0,
             fired: Vec::new(),
             unread: true,
             whole: false,
@@ -81,15 +84,16 @@ impl Hold {
 
     /// How many timers of the slot in the index to pass over.
     pub fn unacknowledged(&self, slot: Slot) -> usize {
-        self.slots.get(&slot).map_or(0, |held| held.pending.len() + held.fired.len())
+        self.slots.get(&slot).map_or(0, |held| held.read.len())
     }
 
     /// Takes a page in, which began after `skip` timers of the slot.
     pub fn read(&mut self, slot: Slot, skip: usize, page: &[Timer]) {
         let Some(held) = self.slots.get_mut(&slot) else { return };
         for timer in page {
-            if !held.fired.contains(timer) && held.pending.insert(*timer) {
-                self.queue.insert((timer.due, *timer, slot));
+            if held.read.insert(*timer) {
+                self.queue.entry(timer.due).or_default().push((*timer, slot));
+                held.pending += 1;
                 self.count += 1;
             }
         }
@@ -100,18 +104,21 @@ impl Hold {
 
     /// When the first timer is to be fired.
     pub fn next(&self) -> Option<Timestamp> {
-        self.queue.first().map(|(at, ..)| *at)
+        self.queue.first_key_value().map(|(at, _)| *at)
     }
 
     /// Takes out up to `limit` timers whose time has come; each must come back by [`Hold::fired`] or [`Hold::again`].
     pub fn due(&mut self, now: Timestamp, limit: usize) -> Vec<(Timer, Slot)> {
         let mut due = Vec::new();
         while due.len() < limit
-            && let Some(first) = self.queue.first()
-            && first.0 <= now
-            && let Some((_, timer, slot)) = self.queue.pop_first()
+            && let Some(mut first) = self.queue.first_entry()
+            && *first.key() <= now
         {
-            due.push((timer, slot));
+            let timers = first.get_mut();
+            due.extend(timers.drain(timers.len().saturating_sub(limit - due.len())..));
+            if timers.is_empty() {
+                first.remove();
+            }
         }
         due
     }
@@ -119,15 +126,14 @@ impl Hold {
     /// A timer that is to be fired at another time: it stays in memory, for writing it back would free its slot and
     /// let it be claimed over and over until then.
     pub fn again(&mut self, timer: Timer, slot: Slot, at: Timestamp) {
-        self.queue.insert((at, timer, slot));
+        self.queue.entry(at).or_default().push((timer, slot));
     }
 
     /// Timers that were fired.
     pub fn fired(&mut self, timers: &[(Timer, Slot)]) {
         for (timer, slot) in timers {
-            if let Some(held) = self.slots.get_mut(slot)
-                && held.pending.remove(timer)
-            {
+            if let Some(held) = self.slots.get_mut(slot) {
+                held.pending -= 1;
                 held.fired.push(*timer);
             }
         }
@@ -138,7 +144,7 @@ impl Hold {
     pub fn ended(&mut self) -> Vec<Ended> {
         let mut ended = Vec::new();
         self.slots.retain(|_, held| {
-            let done = held.pending.is_empty() && !held.unread;
+            let done = held.pending == 0 && !held.unread;
             let whole = held.whole && held.stands;
             if held.acknowledging || (!done && (whole || held.fired.len() < PAGE)) {
                 return true;
@@ -150,6 +156,11 @@ impl Hold {
             };
             held.acknowledging = true;
             let fired = std::mem::take(&mut held.fired);
+            if !done {
+                for timer in &fired {
+                    held.read.remove(timer);
+                }
+            }
             ended.push(Ended { lease: held.lease, fired, extent });
             !done
         });

@@ -18,7 +18,7 @@ use super::{
     entity::parcel::{Column, Entity, Model},
     failure::failure,
     parcel_row::to_row,
-    parcels::{all, later, with_version},
+    parcels::{all, later},
     store::Tx,
     word::{Word, from_millis, to_millis},
 };
@@ -128,17 +128,16 @@ impl Tx {
 
     /// Keeps parcels after a step that changed no more than their state, reminders and deadlines, each as its next
     /// version. They were locked in this transaction; [`StoreError::Conflict`] when they were not and have changed.
-    pub async fn save_locked(&self, parcels: &[Parcel], now: Timestamp) -> Result<Vec<Parcel>, StoreError> {
+    pub async fn save_locked(&self, parcels: &[&Parcel], now: Timestamp) -> Result<(), StoreError> {
         if parcels.is_empty() {
-            return Ok(Vec::new());
+            return Ok(());
         }
         if !self.is_postgres() {
             // No round trips to save here.
-            let mut saved = Vec::with_capacity(parcels.len());
             for parcel in parcels {
-                saved.push(self.save_version(parcel, now).await?);
+                self.save_version(parcel, now).await?;
             }
-            return Ok(saved);
+            return Ok(());
         }
         let rows: Vec<Model> = parcels.iter().map(|parcel| to_row(parcel, parcel.version(), now)).collect();
         if self.execute(&update(), changing(&rows)).await? != parcels.len() as u64 {
@@ -147,7 +146,7 @@ impl Tx {
         for parcel in parcels {
             self.saved_parcel(parcel);
         }
-        Ok(parcels.iter().map(|parcel| with_version(parcel, parcel.version() + 1)).collect())
+        Ok(())
     }
 }
 

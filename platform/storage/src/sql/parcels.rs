@@ -205,7 +205,7 @@ pub(super) fn all(rows: Vec<Model>) -> Result<Vec<Parcel>, StoreError> {
     rows.into_iter().map(from_row).collect()
 }
 
-pub(super) fn with_version(parcel: &Parcel, version: i64) -> Parcel {
+fn with_version(parcel: &Parcel, version: i64) -> Parcel {
     Parcel::restore(
         parcel.facts().clone(),
         parcel.addressee().clone(),
