@@ -103,6 +103,7 @@ async fn play_all(start_index: fn() -> Index) {
         all.add(toll);
     }
     println!("{} seeds: {all}", seeds().count());
+    all.check_all();
 }
 
 #[tokio::test]
