@@ -30,8 +30,8 @@ const FACES_MAX: u32 = 8;
 /// Conflicts in an answer.
 const LISTED_MAX: u64 = 500;
 const PHOTOGRAPH_MAX_BYTES: usize = 8 * 1024 * 1024;
-/// From this cosine on, a face tells nothing that another one of the same resident does not tell: blurred by a third of
-/// an eye's width, a photograph keeps 0.91 with itself, and another photograph of the same person seldom has over 0.9.
+/// From this cosine on, a face tells nothing that another one of the same resident does not tell. A choice: the same
+/// photograph blurred keeps 0.91 with itself (see `photograph.rs`); other photographs of one person were not measured.
 const NEAR_DUPLICATE: f32 = 0.95;
 
 /// What a photograph gave.
