@@ -8,6 +8,7 @@ pub mod config;
 mod courier_webhooks;
 pub mod failpoint;
 mod fire;
+mod heads;
 mod health;
 mod housekeeping;
 mod journey;
@@ -145,6 +146,7 @@ pub async fn run(
     shutdown.spawn("lookahead", timers::look_ahead(platform.clone(), draining.clone()));
     shutdown.spawn("key uses", auth::uses::run(platform.clone(), draining.clone()));
     shutdown.spawn("notices", notification::run(platform.clone(), channels, draining.clone()));
+    shutdown.spawn("heads", heads::run(platform.clone(), draining.clone()));
     shutdown.spawn("webhooks", courier_webhooks::run(platform.clone(), draining.clone()));
     shutdown.spawn("retention", retention::run(platform.clone(), draining.clone()));
     if let Some(tls) = &tls {

@@ -20,6 +20,7 @@ use crate::{
     auth::{oidc::Oidc, quota::Quotas, uses::Uses},
     config::Config,
     courier_webhooks::Gateway,
+    heads::Heads,
     metrics::Metrics,
     premises::Known,
     problem::Problem,
@@ -50,6 +51,8 @@ pub struct Parts {
     pub hub: Hub,
     /// Enrolled faces.
     pub vault: Vault,
+    /// How far couriers' logs go.
+    pub heads: Heads,
     /// The way to couriers' webhook endpoints.
     pub courier_webhooks: Gateway,
     /// What the timers' loop knows of the index.

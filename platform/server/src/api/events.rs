@@ -1,9 +1,9 @@
 //! EventService: a courier's durable log as a stream.
 
-use gatepost_domain::id::CourierId;
+use gatepost_domain::{Timestamp, id::CourierId};
 use gatepost_proto::v1::{self, event_service_server::EventService, stream_events_response::Message as StreamMessage};
 use jiff::SignedDuration;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
@@ -23,8 +23,6 @@ pub struct Events {
 /// takes.
 const PAGE: u64 = 200;
 const HEARTBEAT: SignedDuration = SignedDuration::from_secs(15);
-/// Another replica's events are found by looking this often.
-const LOOK_EVERY: SignedDuration = SignedDuration::from_secs(1);
 
 type Sender = mpsc::Sender<Result<v1::StreamEventsResponse, Status>>;
 
@@ -97,12 +95,10 @@ async fn follow(
     sender: &Sender,
     draining: CancellationToken,
 ) -> Result<(), Problem> {
-    let mut woken = platform.wakes.events.subscribe();
+    let mut head = platform.heads.follow(courier);
     let mut heartbeat_at = platform.now() + HEARTBEAT;
     loop {
-        woken.mark_unchanged();
-        // Time that passes while we look is not slept away.
-        let looked_at = platform.now();
+        let newest = *head.borrow_and_update();
         let events = platform.store.read().await?.events(courier, after, PAGE).await?;
         if let Some(oldest) = events.first().map(|event| event.sequence).filter(|oldest| *oldest > after + 1) {
             return Err(Problem::EventsExpired { after, oldest });
@@ -127,23 +123,37 @@ async fn follow(
             heartbeat_at = platform.now() + HEARTBEAT;
             continue;
         }
-        if platform.now() >= heartbeat_at {
-            let tx = platform.store.read().await?;
-            // All that was to come may have expired.
-            check_kept(&tx, courier, after).await?;
-            let newest_sequence = tx.event_cursor(courier).await?.newest;
-            drop(tx);
-            if !send(sender, StreamMessage::Heartbeat(v1::Heartbeat { newest_sequence })).await {
-                return Ok(());
-            }
-            heartbeat_at = platform.now() + HEARTBEAT;
+        if newest > after {
+            // All that was to come has expired.
+            check_kept(&platform.store.read().await?, courier, after).await?;
         }
+        if !wait(platform, (after, &mut head), (sender, &mut heartbeat_at), &draining).await {
+            return Ok(());
+        }
+    }
+}
+
+/// Until there may be something, with heartbeats meanwhile. False when the consumer has left.
+async fn wait(
+    platform: &Platform,
+    (after, head): (i64, &mut watch::Receiver<i64>),
+    (sender, heartbeat_at): (&Sender, &mut Timestamp),
+    draining: &CancellationToken,
+) -> bool {
+    loop {
         tokio::select! {
-            () = draining.cancelled() => {}
-            () = sender.closed() => return Ok(()),
-            _ = woken.changed() => {}
-            () = platform.clock.sleep_until(looked_at + LOOK_EVERY) => {}
+            biased;
+            () = draining.cancelled() => return true,
+            () = sender.closed() => return false,
+            _ = head.changed() => return true,
+            () = platform.clock.sleep_until(*heartbeat_at) => {}
         }
+        // What is sent has been seen, whoever looked last.
+        let newest_sequence = after.max(*head.borrow());
+        if !send(sender, StreamMessage::Heartbeat(v1::Heartbeat { newest_sequence })).await {
+            return false;
+        }
+        *heartbeat_at = platform.now() + HEARTBEAT;
     }
 }
 

@@ -250,11 +250,17 @@ async fn ask(command: &[String], what: &str, secret: &[u8]) -> Result<Zeroizing<
     let input = Zeroizing::new(format!("{}\n", STANDARD.encode(secret)));
     let mut stdin = child.stdin.take();
     let talk = async move {
-        if let Some(stdin) = &mut stdin {
-            stdin.write_all(input.as_bytes()).await?;
-        }
+        let told = match &mut stdin {
+            Some(stdin) => stdin.write_all(input.as_bytes()).await,
+            None => Ok(()),
+        };
         drop(stdin);
-        child.wait_with_output().await
+        let output = child.wait_with_output().await?;
+        match told {
+            // A command that ends without reading has said why by its status or its answer.
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error),
+            _ => Ok(output),
+        }
     };
     let output = tokio::time::timeout(PATIENCE, talk)
         .await

@@ -16,7 +16,7 @@ use super::{
     event_row::{from_row, to_row},
     failure::failure,
     store::Tx,
-    word::to_millis,
+    word::{self, to_millis},
 };
 use crate::{EventCursor, StoreError, StoredEvent};
 
@@ -196,6 +196,20 @@ impl Tx {
         let row = courier::Entity::find_by_id(courier.as_str()).one(&self.transaction).await.map_err(failure)?;
         let row = row.ok_or(StoreError::NotFound)?;
         Ok(EventCursor { newest: row.newest_sequence, acknowledged: row.acknowledged_sequence })
+    }
+
+    /// How far the logs of these couriers go, as far as there are such couriers.
+    pub async fn newest_events(&self, couriers: &[CourierId]) -> Result<Vec<(CourierId, i64)>, StoreError> {
+        let rows: Vec<(String, i64)> = courier::Entity::find()
+            .select_only()
+            .column(courier::Column::Id)
+            .column(courier::Column::NewestSequence)
+            .filter(courier::Column::Id.is_in(couriers.iter().map(CourierId::as_str)))
+            .into_tuple()
+            .all(&self.transaction)
+            .await
+            .map_err(failure)?;
+        rows.into_iter().map(|(id, newest)| Ok((word::id(&id, "courier.id")?, newest))).collect()
     }
 
     /// Acknowledges every event up to `sequence`. Never moves backwards, and never past the newest.
