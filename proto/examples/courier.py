@@ -110,9 +110,9 @@ class Backend:
                     elif message.HasField("drain"):
                         break
             except grpc.RpcError as error:
-                if error.code() != grpc.StatusCode.UNAVAILABLE:
+                if error.code() not in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED):
                     raise
-            # The server went away, or the network did.
+            # The server went away, or the network did, or we have called too often.
             time.sleep(RECONNECT_SECONDS)
 
     def handle(self, event):

@@ -175,6 +175,24 @@ async fn the_published_service_config_tries_again_and_no_scope_is_passed_over() 
     backend.says("EVENT_KIND_DEPOSITED SX-1").await.expect("the third connection carries it");
 }
 
+#[tokio::test]
+async fn the_published_service_config_waits_for_the_quota() {
+    let mut outside = Outside::start(600_000).await;
+    outside.key(&[]).await;
+    for setting in ["GATEPOST_QUOTAS__CALLS_PER_SECOND", "GATEPOST_QUOTAS__BURST"] {
+        outside.live.set(setting, "1");
+    }
+    outside.live.terminate().await;
+    assert_eq!(outside.live.ended().await.code, Some(0));
+    outside.live.serve_again().await;
+    std::fs::write(outside.desk.path().join("none.json"), "{}").unwrap();
+    let ended = outside.backend(outside.live.address(), "--service-config none.json").ended().await;
+    assert_eq!(ended.code, Some(1), "{}", ended.said);
+    assert!(ended.said.contains("QUOTA_EXCEEDED"), "{}", ended.said);
+    let mut backend = outside.backend(outside.live.address(), "");
+    backend.says("EVENT_KIND_DEPOSITED SX-1").await.expect("it waits as long as it is told");
+}
+
 /// Holds webhooks against the schema, and then without each part that they must have.
 const VALIDATE: &str = r#"python3 - <<'END'
 import json, jsonschema

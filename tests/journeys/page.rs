@@ -168,7 +168,10 @@ fn only_what_happens_once_is_tried_again() {
             assert_eq!(config.get("retryPolicy").is_some(), repeatable, "{method}");
         }
         if let Some(policy) = config.get("retryPolicy") {
-            assert_eq!(policy["retryableStatusCodes"], serde_json::json!(["UNAVAILABLE", "ABORTED"]));
+            assert_eq!(
+                policy["retryableStatusCodes"],
+                serde_json::json!(["UNAVAILABLE", "ABORTED", "RESOURCE_EXHAUSTED"])
+            );
             assert_eq!(policy["maxAttempts"], 5, "the most that gRPC allows");
         }
     }

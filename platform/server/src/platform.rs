@@ -13,7 +13,7 @@ use gatepost_process::{clock::SharedClock, ids::new_id};
 use gatepost_storage::{Answered, Store, StoreError, Tx};
 use prost::Message;
 use sha2::{Digest as _, Sha256};
-use tokio::sync::watch;
+use tokio::sync::{OwnedMutexGuard, watch};
 use uuid::Uuid;
 
 use crate::{
@@ -102,6 +102,8 @@ pub struct Mutation {
     principal: String,
     request_id: Uuid,
     answered: Answered,
+    /// Until it is committed or dropped, nothing else of the caller's is in the way of other callers.
+    turn: Option<OwnedMutexGuard<()>>,
 }
 
 impl Platform {
@@ -134,6 +136,7 @@ impl Platform {
             .ok_or_else(|| Problem::invalid("request_id", "a UUID, chosen anew for every new request"))?;
         let body_hash = Sha256::new().chain_update(rpc).chain_update(body.encode_to_vec()).finalize().into();
         let principal = caller.name();
+        let turn = self.turn_to_write(caller).await;
         let tx = self.store.write().await?;
         tx.lock_request(request_id).await?;
         if let Some(before) = tx.answered(&principal, request_id).await? {
@@ -145,12 +148,17 @@ impl Platform {
             return Ok(ControlFlow::Break(answer));
         }
         let answered = Answered { rpc: rpc.to_owned(), body_hash, answer: Vec::new() };
-        Ok(ControlFlow::Continue(Mutation { tx, now: self.now(), principal, request_id, answered }))
+        Ok(ControlFlow::Continue(Mutation { tx, now: self.now(), principal, request_id, answered, turn }))
+    }
+
+    /// Whoever writes for a caller takes this before, where there is one writer.
+    pub async fn turn_to_write(&self, caller: &Principal) -> Option<OwnedMutexGuard<()>> {
+        if self.store.has_one_writer() { self.quotas.write(caller).await } else { None }
     }
 
     /// Remembers the answer, commits, and lets the index and the waiting streams follow.
     pub async fn commit<A: Message>(&self, mutation: Mutation, answer: A, moved: &[Parcel]) -> Result<A, Problem> {
-        let Mutation { tx, now, principal, request_id, mut answered } = mutation;
+        let Mutation { tx, now, principal, request_id, mut answered, turn: _turn } = mutation;
         answered.answer = answer.encode_to_vec();
         tx.remember_answer(&principal, request_id, &answered, now).await?;
         self.commit_steps(tx, moved).await?;

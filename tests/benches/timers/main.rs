@@ -126,17 +126,17 @@ async fn measure(scale: &Scale, redis: &Redis, peer: &mut BullMq) -> Report {
         "/s",
         Target::RatioAtLeast(100.0),
     ));
-    report.add(pairs(|b| late(&b.ours.late), |b| late(&b.bullmq.late)).figure(
+    report.add(pairs(|b| p99(&b.ours.late), |b| p99(&b.bullmq.late)).figure(
         "the same, lateness p99".to_owned(),
         "ms",
         Target::OursAtMost(5.0),
     ));
-    report.add(pairs(|b| late(&b.effects.late), |b| late(&b.bullmq.late)).figure(
+    report.add(pairs(|b| p99(&b.effects.late), |b| p99(&b.bullmq.late)).figure(
         "the same with rows and events, lateness p99".to_owned(),
         "ms",
         Target::RatioAtMost(0.5),
     ));
-    report.add(pairs(|b| b.ours.ping, |b| b.bullmq.ping).figure(
+    report.add(pairs(|b| p99(&b.ours.pings), |b| p99(&b.bullmq.pings)).figure(
         "another client's PING p99 meanwhile".to_owned(),
         "ms",
         Target::RatioAtMost(0.333),
@@ -177,7 +177,6 @@ async fn measure(scale: &Scale, redis: &Redis, peer: &mut BullMq) -> Report {
     report
 }
 
-/// Milliseconds.
-fn late(late: &[f64]) -> f64 {
-    percentile(late, 0.99)
+fn p99(milliseconds: &[f64]) -> f64 {
+    percentile(milliseconds, 0.99)
 }

@@ -1,8 +1,6 @@
 //! A steady stream of deadlines, each with its row and its event.
 
-use std::time::Duration;
-
-use gatepost_tests::services::Redis;
+use gatepost_tests::{benchmark::percentile, services::Redis};
 use jiff::SignedDuration;
 
 use super::{
@@ -17,8 +15,6 @@ use super::{
 pub const RATE: usize = 2_400;
 /// For writing the parcels.
 const LEAD: SignedDuration = SignedDuration::from_secs(8);
-/// Between two questions.
-const PAUSE: Duration = Duration::from_millis(2);
 
 pub struct Stream {
     /// Milliseconds.
@@ -36,9 +32,9 @@ pub async fn measure(scale: &Scale, redis: &Redis, progress: &Progress) -> Strea
     let record = Record::waiting(count, due, span / count as i32).await;
     let running = Loop::start(record.platform(redis, ours::slot_width(count, span), 16, None).await);
     record.ready(redis, due).await;
-    let (pinger, at) = (Pinger::start(redis, Some(PAUSE)), burst::instant(due));
+    let (pinger, at) = (Pinger::start(redis), burst::instant(due));
     record.recalled(count).await;
-    let ping = pinger.stop(at);
+    let ping = percentile(&pinger.stop(at), 0.99);
     running.stop().await;
     Stream { late: record.late().await, ping }
 }

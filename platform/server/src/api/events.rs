@@ -1,6 +1,6 @@
 //! EventService: a courier's durable log as a stream.
 
-use gatepost_domain::{Timestamp, id::CourierId};
+use gatepost_domain::{Timestamp, id::CourierId, principal::Principal};
 use gatepost_proto::v1::{self, event_service_server::EventService, stream_events_response::Message as StreamMessage};
 use jiff::SignedDuration;
 use tokio::sync::{mpsc, watch};
@@ -75,6 +75,7 @@ impl Events {
     }
 
     async fn acknowledge(&self, courier: &CourierId, sequence: i64) -> Result<i64, Problem> {
+        let _turn = self.platform.turn_to_write(&Principal::Courier { courier: courier.clone() }).await;
         let tx = self.platform.store.write().await?;
         let newest = tx.event_cursor(courier).await?.newest;
         if !(0..=newest).contains(&sequence) {

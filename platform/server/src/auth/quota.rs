@@ -18,7 +18,7 @@ use std::{
 use gatepost_domain::{Timestamp, principal::Principal};
 use gatepost_process::clock::SharedClock;
 use governor::{Quota, RateLimiter, clock::Clock, middleware::NoOpMiddleware, state::keyed::HashMapStateStore};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
 
 use super::{grant::Grant, shown::Fingerprint};
 use crate::config;
@@ -79,6 +79,7 @@ struct Parts {
 /// A principal with calls or streams.
 struct Present {
     turns: Arc<Semaphore>,
+    writes: Arc<AsyncMutex<()>>,
     /// Under way or waiting.
     calls: usize,
     streams: usize,
@@ -158,11 +159,19 @@ impl Quotas {
         Ok(leave)
     }
 
+    /// Waits until no other call of this principal is writing, or waits for that. Where everybody waits for one writer in
+    /// one line, they take turns as long as one call of each principal stands in it.
+    pub async fn write(&self, principal: &Principal) -> Option<OwnedMutexGuard<()>> {
+        let writes = lock(&self.0.present).get(principal)?.writes.clone();
+        Some(writes.lock_owned().await)
+    }
+
     fn enter(&self, principal: &Principal, limit: Limit, most: u32) -> Result<(Leave, Arc<Semaphore>), Exceeded> {
         let at_once = self.0.settings.calls_at_once as usize;
         let mut everybody = lock(&self.0.present);
         let present = everybody.entry(principal.clone()).or_insert_with(|| Present {
             turns: Arc::new(Semaphore::new(at_once)),
+            writes: Arc::default(),
             calls: 0,
             streams: 0,
         });

@@ -1,6 +1,9 @@
 //! What the timers stand on: the platform, and in the model test what is too simple to be wrong.
 
+use std::panic::AssertUnwindSafe;
+
 use async_trait::async_trait;
+use futures::FutureExt as _;
 use gatepost_domain::{
     Timestamp,
     id::ParcelId,
@@ -13,6 +16,13 @@ use tokio::sync::watch;
 
 use super::Timekeeping;
 use crate::{config, failpoint, fire::Fired, metrics::Metrics, platform::Platform, problem::Problem};
+
+/// Looks at parcels whose time may have come. A step that panics is one that failed: it is tried again, and the loop and
+/// everything else that is due go on.
+pub(super) async fn fire(ground: &impl Ground, parcels: &[ParcelId], now: Timestamp) -> Result<Fired, Problem> {
+    let fired = AssertUnwindSafe(ground.fire(parcels, now)).catch_unwind().await;
+    fired.unwrap_or(Err(Problem::Bug("a deadline's step panicked")))
+}
 
 /// Rows, index and clock, as the loops of the timers see them.
 #[async_trait]

@@ -16,7 +16,12 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{AHEAD, ground::Ground, hold::Hold, rebuild::rebuild};
+use super::{
+    AHEAD,
+    ground::{Ground, fire},
+    hold::Hold,
+    rebuild::rebuild,
+};
 use crate::{failpoint, fire::Fired};
 
 /// At most this long without looking at the index: another replica may have died with an earlier timer.
@@ -285,7 +290,7 @@ impl<G: Ground> Keeper<G> {
             let ground = self.ground.clone();
             self.work.spawn(async move {
                 let parcels: Vec<_> = due.iter().map(|(timer, _)| timer.parcel).collect();
-                let fired = ground.fire(&parcels, now).await.map_err(|error| error.to_string());
+                let fired = fire(&ground, &parcels, now).await.map_err(|error| error.to_string());
                 Outcome::Fired(due, fired)
             });
         }
@@ -321,9 +326,8 @@ impl<G: Ground> Keeper<G> {
                 }
             }
             Err(error) => {
-                // The lease of what it held runs out, and somebody fires it.
-                tracing::error!(%error, "a batch of timers panicked");
-                self.batches = self.batches.saturating_sub(1);
+                // No batch, which counts a panic as a failure: an acknowledgement, whose lease runs out, or a rebuild.
+                tracing::error!(%error, "a task of the timers panicked");
                 self.rebuilding = None;
             }
         }
@@ -340,7 +344,7 @@ impl<G: Ground> Keeper<G> {
         self.work.spawn(async move {
             let mut all = Fired::default();
             for (timer, _) in &timers {
-                match ground.fire(&[timer.parcel], now).await {
+                match fire(&ground, &[timer.parcel], now).await {
                     Ok(fired) => all.not_due.extend(fired.not_due),
                     Err(error) => {
                         tracing::error!(parcel.id = %timer.parcel, %error, "deadline not handled");

@@ -5,7 +5,7 @@ use gatepost_storage::StoreError;
 use jiff::SignedDuration;
 use tokio_util::sync::CancellationToken;
 
-use super::ground::Ground;
+use super::ground::{self, Ground};
 
 /// Parcels fired in one transaction.
 const BATCH: u64 = 500;
@@ -52,12 +52,12 @@ async fn sweep_once(ground: &impl Ground, draining: &CancellationToken) -> Resul
 
 /// All at once, or one by one when one of them cannot be decided. Returns how many changed.
 async fn fire(ground: &impl Ground, parcels: &[ParcelId], now: Timestamp) -> usize {
-    if let Ok(fired) = ground.fire(parcels, now).await {
+    if let Ok(fired) = ground::fire(ground, parcels, now).await {
         return fired.changed;
     }
     let mut changed = 0;
     for parcel in parcels {
-        match ground.fire(&[*parcel], now).await {
+        match ground::fire(ground, &[*parcel], now).await {
             Ok(fired) => changed += fired.changed,
             Err(error) => tracing::error!(parcel.id = %parcel, %error, "overdue deadline not handled"),
         }

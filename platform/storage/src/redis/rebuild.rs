@@ -19,7 +19,7 @@ use super::{RedisTimers, connection::Call, timers::puts};
 /// The mark of a rebuild that nobody went on with is forgotten after this long.
 const MARK_SECONDS: u32 = 24 * 60 * 60;
 /// Who rebuilds and says nothing for so long has died.
-const REBUILDER_MILLIS: u32 = 15_000;
+const REBUILDER_MILLIS: u32 = 5_000;
 
 impl RedisTimers {
     /// Becomes the one who rebuilds. Answers after which timer to go on.

@@ -96,6 +96,11 @@ impl Store {
         from_millis(row.try_get_by_index(0).map_err(failure)?).map(Some)
     }
 
+    /// Whether whoever writes waits in one line, as on SQLite.
+    pub fn has_one_writer(&self) -> bool {
+        self.writer_gate.is_some()
+    }
+
     /// Empties SQLite's log into the database file. What was deleted is overwritten there, but its earlier versions
     /// stand in the log until this is done. PostgreSQL looks after its own.
     pub async fn empty_log(&self) -> Result<(), StoreError> {

@@ -69,6 +69,20 @@ fn calls_take_turns_in_a_line_of_bounded_length() {
 }
 
 #[test]
+fn one_call_of_each_principal_waits_to_write() {
+    let (_, quotas) = quotas();
+    let (greedy, other) = (courier("greedy").principal, courier("other").principal);
+    let enter = |principal: &Principal| quotas.turn(principal).now_or_never().unwrap().unwrap();
+    let _under_way = [enter(&greedy), enter(&greedy), enter(&other)];
+    let first = quotas.write(&greedy).now_or_never().unwrap();
+    let mut second = Box::pin(quotas.write(&greedy));
+    assert!((&mut second).now_or_never().is_none());
+    assert!(quotas.write(&other).now_or_never().is_some(), "others have their own line");
+    drop(first);
+    assert!(second.now_or_never().is_some());
+}
+
+#[test]
 fn streams_are_counted_while_they_are_open() {
     let (_, quotas) = quotas();
     let greedy = courier("greedy").principal;

@@ -14,7 +14,7 @@ use super::replica::Model;
 
 /// Tokens of two lives of the index never meet.
 const TOKENS: i64 = 1 << 40;
-const REBUILDER_LEASE: SignedDuration = SignedDuration::from_secs(15);
+const REBUILDER_LEASE: SignedDuration = SignedDuration::from_secs(5);
 
 /// What is shared.
 #[derive(Default)]

@@ -125,6 +125,18 @@ fn what_the_rows_say_is_not_due_yet_is_held_and_not_asked_over_and_over() {
 }
 
 #[test]
+fn a_step_that_panics_is_tried_again_and_does_not_wait_for_the_sweep() {
+    let (mut effects, mut swept) = (0, 0);
+    for (seed, outcome) in outcomes(&Play { panics: 20, ..Play::default() }) {
+        assert!(outcome.latest <= SWEPT, "seed {seed}: {}", outcome.latest);
+        effects += outcome.effects;
+        swept += outcome.swept;
+    }
+    // What panics three times over may be found by the sweep first.
+    assert!(swept * 50 <= effects, "{swept} of {effects}");
+}
+
+#[test]
 fn a_seed_plays_the_same_every_time() {
     let game = Play { skews: vec![0, 400, -400], faults: 30, lost_writes: 5, failovers: 5, ..Play::default() };
     for seed in [1, 2] {

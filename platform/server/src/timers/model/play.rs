@@ -45,6 +45,8 @@ pub struct Play {
     /// In percent.
     pub lost_writes: u32,
     pub lost_cancels: u32,
+    /// Of the steps, in percent.
+    pub panics: u32,
     /// Deadlines are at least so far ahead when they are set, in milliseconds.
     pub at_least_ahead: i64,
     /// Every first deadline moves a little later, and the index never hears of it.
@@ -63,6 +65,7 @@ impl Default for Play {
             failovers: 0,
             lost_writes: 0,
             lost_cancels: 0,
+            panics: 0,
             at_least_ahead: 1_500,
             untold_shifts: false,
             look_ahead: true,
@@ -147,6 +150,7 @@ pub fn play(seed: u64, game: &Play) -> Outcome {
             lost_writes: game.lost_writes,
             lost_cancels: game.lost_cancels,
             lost_answers: u32::from(game.faults > 0 && !game.steady),
+            panics: game.panics,
         });
         if game.away {
             model.index.go_away(Timestamp::MAX);

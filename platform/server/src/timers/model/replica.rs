@@ -52,6 +52,7 @@ pub struct Model {
     pub lost_writes: u32,
     pub lost_cancels: u32,
     pub lost_answers: u32,
+    pub panics: u32,
 }
 
 /// One parcel.
@@ -191,6 +192,7 @@ impl Ground for Replica {
         if model.chance(model.lost_answers) {
             return Err(failed());
         }
+        assert!(!model.chance(model.panics), "the model says so");
         let (fired, moves) = model.commit(parcels, now);
         model.latency().await;
         follow(self, moves).await;
