@@ -1,16 +1,18 @@
 //! Redis itself: what it can do at best, and what it says of itself.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use gatepost_domain::ports::{Timer, millis_up};
 use gatepost_tests::services::Redis;
-use redis::aio::MultiplexedConnection;
+use redis::{AsyncConnectionConfig, aio::MultiplexedConnection};
 
 /// Commands in one pipeline.
 pub const PIPELINE: usize = 1000;
 /// The sorted set of the plainest timers there can be.
 const PLAIN: &str = "plain";
 const POPPED: usize = 500;
+/// To forget a million timers takes Redis about half a second.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A connection of its own.
 pub struct Raw(MultiplexedConnection);
@@ -22,7 +24,8 @@ impl Raw {
 
     pub async fn at(url: &str) -> Raw {
         let client = redis::Client::open(url).unwrap();
-        Raw(client.get_multiplexed_async_connection().await.unwrap())
+        let patient = AsyncConnectionConfig::new().set_response_timeout(Some(PATIENCE));
+        Raw(client.get_multiplexed_async_connection_with_config(&patient).await.unwrap())
     }
 
     pub async fn flush(&mut self) {

@@ -6,7 +6,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use gatepost_proto::v1;
+use gatepost_proto::v1::{self, ParcelState};
 use prost_reflect::{DynamicMessage, FieldDescriptor, ReflectMessage as _, Value};
 use rand::{Rng as _, rngs::StdRng, seq::IndexedRandom as _};
 
@@ -41,9 +41,11 @@ impl Known {
         known.get(name)?.choose(rng).cloned()
     }
 
-    /// One of the parcels that are to be put into a compartment.
-    pub fn placed(&self, rng: &mut StdRng) -> Option<v1::Parcel> {
-        self.parcels.lock().unwrap_or_else(PoisonError::into_inner).choose(rng).cloned()
+    /// One of the parcels that were last seen in one of these states.
+    pub fn parcel(&self, states: &[ParcelState], rng: &mut StdRng) -> Option<v1::Parcel> {
+        let parcels = self.parcels.lock().unwrap_or_else(PoisonError::into_inner);
+        let fit: Vec<&v1::Parcel> = parcels.iter().filter(|parcel| states.contains(&parcel.state())).collect();
+        fit.choose(rng).map(|parcel| (*parcel).clone())
     }
 
     /// Takes in an answer: every short text in it, and the parcels.
@@ -53,11 +55,12 @@ impl Known {
         {
             let mut parcels = self.parcels.lock().unwrap_or_else(PoisonError::into_inner);
             parcels.retain(|known| known.id != parcel.id);
-            if parcel.state() == v1::ParcelState::Announced && parcel.placement.is_some() {
-                parcels.push(parcel);
+            if parcels.iter().filter(|known| known.state() == parcel.state()).count() >= MOST
+                && let Some(oldest) = parcels.iter().position(|known| known.state() == parcel.state())
+            {
+                parcels.remove(oldest);
             }
-            let most = parcels.len().saturating_sub(MOST);
-            parcels.drain(..most);
+            parcels.push(parcel);
         }
         for (field, value) in answer.fields() {
             self.learn_value(&field, value, rng);

@@ -1,6 +1,6 @@
 //! Messages that a caller could mean: the material that is then spoilt.
 
-use gatepost_proto::v1;
+use gatepost_proto::v1::{self, ParcelState};
 use gatepost_tests::{
     clients::{ManualWorker, new_request_id},
     live::now,
@@ -97,7 +97,7 @@ impl Maker<'_> {
             }
             _ if self.chance(0.25) => None,
             "gatepost.v1.ConfirmDepositRequest" => {
-                let parcel = self.known.placed(self.rng)?;
+                let parcel = self.known.parcel(&[ParcelState::Announced], self.rng)?;
                 let place = parcel.placement?;
                 let request = v1::ConfirmDepositRequest {
                     request_id: new_request_id(),
@@ -186,6 +186,11 @@ impl Maker<'_> {
                 self.known.add(&name, &id, self.rng);
                 id
             }
+            "parcel_id" if self.chance(0.8) => {
+                let fits = self.known.parcel(fitting(field.parent_message().name()), self.rng);
+                let parcel = fits.map(|parcel| parcel.id).or_else(|| self.known.any(&name, self.rng));
+                parcel.unwrap_or_default()
+            }
             "page_token" if self.chance(0.7) => String::new(),
             "time_zone" => TIME_ZONE.to_owned(),
             // Nobody listens there.
@@ -203,6 +208,18 @@ impl Maker<'_> {
                 known.unwrap_or_else(|| format!("word-{number}"))
             }
         }
+    }
+}
+
+/// The states from which a request can lead on.
+fn fitting(request: &str) -> &'static [ParcelState] {
+    match request {
+        "ConfirmPickupRequest" | "ExtendStayRequest" | "HoldStayRequest" | "ReleaseStayRequest" => {
+            &[ParcelState::Waiting]
+        }
+        "AcceptRecallRequest" | "RefuseRecallRequest" => &[ParcelState::RecallRequested],
+        "ReportDoorDeliveryRequest" => &[ParcelState::RecallAccepted, ParcelState::OutForDoorDelivery],
+        _ => &[],
     }
 }
 
