@@ -150,6 +150,11 @@ impl Live {
         self.gatepost.memory()
     }
 
+    /// The platform's memory, stretch by stretch.
+    pub fn memory_itself(&self) -> Vec<Vec<u8>> {
+        self.gatepost.memory_itself()
+    }
+
     /// How many files the platform has open, connections among them.
     pub fn open_files(&self) -> usize {
         self.gatepost.open_files()

@@ -121,6 +121,25 @@ impl Process {
         kilobytes * 1024
     }
 
+    /// What it holds in memory and may write to, as a core dump would have it: each stretch by itself.
+    pub fn memory_itself(&self) -> Vec<Vec<u8>> {
+        use std::os::unix::fs::FileExt as _;
+        let maps = std::fs::read_to_string(format!("/proc/{}/maps", self.id())).expect("the process runs");
+        let memory = std::fs::File::open(format!("/proc/{}/mem", self.id())).expect("it is a child of this one");
+        let stretch = |line: &str| {
+            let (range, rest) = line.split_once(' ')?;
+            let (start, end) = range.split_once('-')?;
+            let (start, end) = (u64::from_str_radix(start, 16).ok()?, u64::from_str_radix(end, 16).ok()?);
+            if !rest.starts_with("rw") {
+                return None;
+            }
+            let mut held = vec![0; usize::try_from(end - start).ok()?];
+            // What the kernel keeps to itself, or was given back meanwhile, cannot be read.
+            memory.read_exact_at(&mut held, start).ok().map(|()| held)
+        };
+        maps.lines().filter_map(stretch).collect()
+    }
+
     /// How many files it has open.
     pub fn open_files(&self) -> usize {
         std::fs::read_dir(format!("/proc/{}/fd", self.id())).expect("the process runs").count()

@@ -340,7 +340,8 @@ impl World {
         self.key_file("worker.key")
     }
 
-    fn key_file(&self, name: &str) -> Key {
+    /// A key that the platform wrote on its first start.
+    pub fn key_file(&self, name: &str) -> Key {
         Key::new(std::fs::read_to_string(self.data_dir.path().join(name)).expect("a key").trim())
     }
 

@@ -28,7 +28,7 @@ use super::permissions;
 const ALONE: [&str; 2] = ["administrator", "worker"];
 
 /// What is answered to a neighbour's id other than that it is not there: the rpc, the field, the code, and why.
-const OTHERWISE: [(&str, &str, Code); 11] = [
+const OTHERWISE: [(&str, &str, Code); 12] = [
     // Every courier numbers its own parcels.
     ("AnnounceParcel", "tracking_number", Code::Ok),
     ("AnnounceParcels", "announcements.tracking_number", Code::Ok),
@@ -44,6 +44,8 @@ const OTHERWISE: [(&str, &str, Code); 11] = [
     // A part of the community that is looked for in it alone.
     ("CreateResident", "resident.building_id", Code::InvalidArgument),
     ("UpdateResident", "resident.building_id", Code::InvalidArgument),
+    // Looks at residents who are deleted are listed too: of one who never was, there are none.
+    ("ListLooks", "resident_id", Code::Ok),
     // Couriers serve all communities: their policies are the property's.
     ("SetWaitingPolicy", "layer.courier_id", Code::PermissionDenied),
 ];
@@ -341,7 +343,7 @@ async fn a_neighbours_page_token_is_as_one_that_was_made_up(stack: Stack) {
         }
     }
     tried.sort();
-    assert_eq!(tried, ["ListDeadLetters", "ListParcels", "ListResidents", "ListUnresolvedParcels"]);
+    assert_eq!(tried, ["ListDeadLetters", "ListLooks", "ListParcels", "ListResidents", "ListUnresolvedParcels"]);
 }
 
 async fn an_event_stream_tells_of_its_own_courier_only(stack: Stack) {

@@ -1,18 +1,22 @@
 //! Events are kept for a while; whoever comes too late is told where the log begins, and whoever does not read holds
 //! up nobody.
 
-use gatepost_domain::{CourierEvent, EventKind};
+use gatepost_domain::{
+    CourierEvent, EventKind as DomainEventKind,
+    recipient::{Addressee, Label as DomainLabel},
+};
 use gatepost_proto::v1::{
-    StreamEventsRequest, event_service_client::EventServiceClient, stream_events_response::Message,
+    EventKind, Recipient, StreamEventsRequest, event_service_client::EventServiceClient,
+    stream_events_response::Message,
 };
 use gatepost_tests::{
-    clients::{Label, Refused},
-    world::{World, hours, soon, until},
+    clients::{Label, Refused, scripted_frames},
+    world::{NORTH_GATE, World, hours, soon, until},
 };
 use jiff::SignedDuration;
 use tonic::{Code, transport::Endpoint};
 
-on_both_stacks!(whoever_comes_too_late_is_told_where_the_log_begins);
+on_both_stacks!(whoever_comes_too_late_is_told_where_the_log_begins, what_is_personal_goes_when_it_is_old_enough);
 
 async fn whoever_comes_too_late_is_told_where_the_log_begins(world: World) {
     let (courier, wang) = (world.courier("swift-express").await, world.resident("王芳"));
@@ -76,7 +80,7 @@ async fn a_consumer_that_does_not_read_holds_up_nobody() {
     let store = world.store().await;
     let tx = store.write().await.unwrap();
     let kept = tx.parcel(parcel.id.parse().unwrap()).await.unwrap().unwrap();
-    let event = CourierEvent { at: world.now(), kind: EventKind::RecipientResolved };
+    let event = CourierEvent { at: world.now(), kind: DomainEventKind::RecipientResolved };
     let events: Vec<_> = std::iter::repeat_n((&kept, &event), 500).collect();
     for _ in 0..EVENTS / 500 {
         tx.append_events(&events).await.unwrap();
@@ -108,4 +112,43 @@ async fn a_consumer_that_does_not_read_holds_up_nobody() {
     assert_eq!((end.code, &*end.reason), (Code::OutOfRange, "EVENTS_EXPIRED"));
     println!("{read} of {EVENTS} events waited for a consumer that did not read");
     assert!(read < EVENTS / 4, "{read} events were held for it");
+}
+
+async fn what_is_personal_goes_when_it_is_old_enough(world: World) {
+    let day = |days: i64| hours(24 * days);
+    let _worker = world.scripted_worker().await;
+    let (courier, wang) = (world.courier("swift-express").await, world.resident("王芳"));
+    let store = world.store().await;
+    let id = wang.id.parse().unwrap();
+    let pickups = async || store.read().await.unwrap().pickups(id, 100).await.unwrap().len();
+    let parcel = async |id: &str| store.read().await.unwrap().parcel(id.parse().unwrap()).await.unwrap().unwrap();
+    wang.import_pickups(&[world.now() - day(364), world.now() - day(100)]).await.unwrap();
+
+    let unknown = Recipient { name: "无人".to_owned(), ..Recipient::default() };
+    let nobodys = courier.announce(&Label::to(&wang).recipient(unknown)).await.unwrap().parcel.id;
+    let ended = courier.bring(&Label::to(&wang)).await.id;
+    let waits = courier.bring(&Label::to(&wang)).await.id;
+    wang.agree_and_enrol("face 王芳").await;
+    world.let_pass(hours(24)).await;
+    let mut camera = world.camera(NORTH_GATE).await;
+    assert_eq!(camera.sees(&scripted_frames("face 王芳", 12)).await.displays.len(), 1);
+    wang.reminders_when("the reminders", |reminders| reminders.len() == 2).await;
+    world.let_pass(hours(48)).await;
+    courier.await_event(EventKind::RecallRequested).await;
+    courier.pick_up(&ended).await.unwrap();
+
+    // One day is missing for each of them.
+    world.let_pass(day(87)).await;
+    until("the first pickup's end", || async { pickups().await == 2 }).await;
+    assert!(parcel(&ended).await.addressee().resident_id().is_some());
+    world.let_pass(day(4)).await;
+    until("the addressee's end", || async { parcel(&ended).await.addressee().resident_id().is_none() }).await;
+    let label = Addressee::Unresolved(DomainLabel::default());
+    until("the label's end", || async { *parcel(&nobodys).await.addressee() == label }).await;
+    assert!(parcel(&waits).await.addressee().resident_id().is_some(), "that one has not ended");
+    assert!(!courier.parcel(&ended).await.unwrap().recipient_resolved);
+    assert_eq!(wang.reminders().await.len(), 2);
+    world.let_pass(day(91)).await;
+    until("the reminders' end", || async { wang.reminders().await.is_empty() }).await;
+    assert_eq!(wang.on_record().await.unwrap().name, "王芳", "the resident stays");
 }

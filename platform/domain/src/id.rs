@@ -127,6 +127,10 @@ made_id! {
     EndpointId, "whe"
 }
 made_id! {
+    /// One erasure of a resident.
+    ErasureId, "ers"
+}
+made_id! {
     /// One enrolled face.
     TemplateId, "tpl"
 }

@@ -1,6 +1,7 @@
 //! Settings: one struct a concern, each with its defaults. Read from a TOML file and from `GATEPOST_SECTION__KEY`.
 
 mod access;
+mod retention;
 
 use std::{net::SocketAddr, path::Path, time::Duration};
 
@@ -8,7 +9,10 @@ use gatepost_process::telemetry::LogFormat;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize, Serializer};
 
-pub use self::access::{ClientCertificates, Oidc, Quotas, Role, Tls};
+pub use self::{
+    access::{ClientCertificates, Oidc, Quotas, Role, Tls},
+    retention::Retention,
+};
 
 /// All settings of `gatepost serve`.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -32,6 +36,8 @@ pub struct Config {
     pub vision: Vision,
     /// The couriers' events.
     pub events: Events,
+    /// How long what is personal is kept.
+    pub retention: Retention,
     /// Reminders as signed webhooks.
     pub webhook: Webhook,
     /// Reminders by e-mail.
@@ -342,6 +348,7 @@ impl Config {
         self.tls.check()?;
         self.oidc.check()?;
         self.quotas.check()?;
+        self.retention.check()?;
         let secured = self.tls.certificate.is_some() || self.tls.development;
         if !self.listen.grpc.ip().is_loopback() && !secured && !self.listen.insecure {
             return Err(ConfigError::Insecure(self.listen.grpc));

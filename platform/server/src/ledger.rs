@@ -1,4 +1,5 @@
-//! The ledgers of consent, checked from beside the database: is every chain whole, and is in force what it says?
+//! The ledgers of consent and the records of looks, checked from beside the database: is every chain whole, and is in
+//! force what the ledgers say?
 
 use std::collections::BTreeSet;
 
@@ -6,7 +7,7 @@ use gatepost_domain::{
     consent::Purpose,
     id::{CommunityId, ResidentId},
 };
-use gatepost_storage::{ConsentEntry, Store, StoreError};
+use gatepost_storage::{ConsentEntry, LookChain, Store, StoreError};
 
 /// Entries read at once.
 const PAGE: u64 = 1_000;
@@ -31,6 +32,9 @@ pub enum LedgerError {
     /// An entry was changed, put in, moved, or one before it taken out.
     #[error("the ledger of {0} is broken at entry {1}: it does not follow the one before it")]
     Broken(CommunityId, i64),
+    /// A look was changed, put in, moved, or one before it taken out.
+    #[error("the looks of {0} are broken at {1}: it does not follow the one before it")]
+    LooksBroken(String, i64),
     /// The ledger does not hold a hash that was noted before.
     #[error("the ledger of {0} holds no entry with the noted hash: it was written anew, or cut off")]
     HeadMissing(CommunityId),
@@ -90,4 +94,32 @@ pub async fn verify(store: &Store, community: &CommunityId, noted: Option<&str>)
         entries: last.as_ref().map_or(0, |entry| entry.sequence),
         head: last.map_or_else(String::new, |entry| hex::encode(entry.hash)),
     })
+}
+
+/// Checks a chain of looks from the first that is kept to the last: how many there are, and the hash of the newest in
+/// hexadecimal.
+pub async fn verify_looks(store: &Store, chain: &LookChain) -> Result<(u64, String), LedgerError> {
+    let tx = store.read().await?;
+    let mut before = tx.forgotten_looks(chain).await?;
+    let mut looks = 0;
+    loop {
+        let page = tx.looks_after(chain, before.map_or(0, |(sequence, _)| sequence), PAGE).await?;
+        let full = page.len() as u64 == PAGE;
+        for look in page {
+            if !look.follows(before) {
+                let due = before.map_or(1, |(sequence, _)| sequence + 1);
+                return Err(LedgerError::LooksBroken(told(chain), due.min(look.sequence)));
+            }
+            before = Some((look.sequence, look.hash));
+            looks += 1;
+        }
+        if !full {
+            return Ok((looks, before.map_or_else(String::new, |(_, hash)| hex::encode(hash))));
+        }
+    }
+}
+
+/// Whose chain, for people.
+pub fn told(chain: &LookChain) -> String {
+    chain.as_ref().map_or_else(|| "nobody".to_owned(), ToString::to_string)
 }

@@ -6,6 +6,8 @@ mod api;
 mod auth;
 pub mod config;
 mod courier_webhooks;
+mod erasure;
+mod export;
 pub mod failpoint;
 mod fire;
 mod heads;
@@ -33,6 +35,7 @@ pub mod wiring;
 use std::{net::SocketAddr, path::Path, time::Duration};
 
 use anyhow::Context as _;
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use gatepost_domain::{Timestamp, id::CommunityId, principal::Principal};
 use gatepost_process::{clock::SharedClock, ids::new_id, open_files, shutdown::Shutdown};
 use gatepost_storage::Store;
@@ -79,7 +82,7 @@ pub async fn rotate_keys(
     let communities = match rotation {
         Rotation::Master => {
             let rotated = vault.rotate_master(&store).await?;
-            return Ok(format!("{} keys of communities wrapped by the present master key", rotated.keys));
+            return Ok(format!("{} keys wrapped by the present master key", rotated.keys));
         }
         Rotation::Community(community) => {
             store.read().await?.community(community).await?.with_context(|| format!("no community {community}"))?;
@@ -117,6 +120,38 @@ pub async fn verify_ledger(
     Ok(found.join("\n"))
 }
 
+/// Checks the records of looks at what is personal beside the database, of one community, or of all and of nobody; says in
+/// words what was found.
+pub async fn verify_looks(config: &Config, data_dir: &Path, community: Option<CommunityId>) -> anyhow::Result<String> {
+    let store = wiring::store(config, data_dir).await?;
+    let chains = match community {
+        Some(community) => vec![Some(community)],
+        None => vault::rotate::communities(&store).await?.into_iter().map(Some).chain([None]).collect(),
+    };
+    let mut found = Vec::new();
+    for chain in &chains {
+        let (looks, newest) = ledger::verify_looks(&store, chain).await?;
+        found.push(format!("{}: {looks} looks, whole, newest {newest}", ledger::told(chain)));
+    }
+    Ok(found.join("\n"))
+}
+
+/// Verifies a certificate of erasure, without any platform; with `expected`, a public key in base64, also that this one
+/// signed it. Says in words what it certifies.
+pub fn verify_certificate(file: &str, expected: Option<&str>) -> anyhow::Result<String> {
+    let (key, certificate) = erasure::certificate::Certificate::verify(file, expected)?;
+    Ok(format!("{}\nsigned by {key}, unchanged", serde_json::to_string_pretty(&certificate)?))
+}
+
+/// The public keys that certificates were signed with so far, in base64 and one a line, the newest last.
+pub async fn signing_keys(config: &Config, data_dir: &Path) -> anyhow::Result<String> {
+    let store = wiring::store(config, data_dir).await?;
+    let keys = store.read().await?.signing_keys().await?;
+    let keys: Vec<String> = keys.iter().map(|key| STANDARD.encode(&key.public_key)).collect();
+    anyhow::ensure!(!keys.is_empty(), "nothing was signed yet");
+    Ok(keys.join("\n"))
+}
+
 /// Starts the whole platform and returns the address it listens on. It runs until `shutdown` drains.
 pub async fn run(
     config: Config,
@@ -149,6 +184,7 @@ pub async fn run(
     shutdown.spawn("heads", heads::run(platform.clone(), draining.clone()));
     shutdown.spawn("webhooks", courier_webhooks::run(platform.clone(), draining.clone()));
     shutdown.spawn("retention", retention::run(platform.clone(), draining.clone()));
+    shutdown.spawn("erasures", erasure::run(platform.clone(), draining.clone()));
     if let Some(tls) = &tls {
         shutdown.spawn("tls", tls::watch(tls.clone(), platform.clone(), draining.clone()));
     }

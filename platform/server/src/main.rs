@@ -52,6 +52,10 @@ enum Command {
     RotateKeys(RotateKeysArgs),
     /// Checks beside the database that nobody changed the ledgers of consent, and prints each one's newest hash.
     VerifyLedger(VerifyLedgerArgs),
+    /// Verifies a certificate of erasure, without the platform and its database, and prints it.
+    VerifyCertificate(VerifyCertificateArgs),
+    /// Prints the public keys that certificates of erasure were signed with, for publishing them.
+    SigningKeys(SettingsArgs),
     /// Issues a client certificate from the data folder's development authority, for trying `serve --tls` and `--mtls`.
     IssueCertificate(IssueCertificateArgs),
     /// The property's staff: communities, residents, couriers and keys.
@@ -110,6 +114,18 @@ struct VerifyLedgerArgs {
     /// The newest hash of an earlier check, which must still be there.
     #[arg(long, value_name = "HASH", requires = "community")]
     noted: Option<String>,
+    /// Check the record of looks at what is personal instead.
+    #[arg(long, conflicts_with = "noted")]
+    looks: bool,
+}
+
+#[derive(Args)]
+struct VerifyCertificateArgs {
+    /// The certificate, as `gatepost admin resident erase` wrote it.
+    file: PathBuf,
+    /// The public key that must have signed it, as `gatepost signing-keys` prints it and the property publishes it.
+    #[arg(long, value_name = "BASE64")]
+    public_key: Option<String>,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -181,6 +197,8 @@ async fn main() -> ExitCode {
         Command::IssueKey(args) => issue_key(args).await,
         Command::RotateKeys(args) => rotate_keys(args).await,
         Command::VerifyLedger(args) => verify_ledger(args).await,
+        Command::VerifyCertificate(args) => verify_certificate(&args),
+        Command::SigningKeys(args) => signing_keys(args).await,
         Command::IssueCertificate(args) => issue_certificate(args),
         Command::Admin(args) => admin::run(*args).await,
     };
@@ -268,8 +286,24 @@ async fn rotate_keys(args: RotateKeysArgs) -> anyhow::Result<()> {
 
 async fn verify_ledger(args: VerifyLedgerArgs) -> anyhow::Result<()> {
     let config = settings(&args.settings)?;
+    if args.looks {
+        println!("{}", gatepost_server::verify_looks(&config, &args.settings.data_dir, args.community).await?);
+        return Ok(());
+    }
     let noted = args.noted.as_deref();
     println!("{}", gatepost_server::verify_ledger(&config, &args.settings.data_dir, args.community, noted).await?);
+    Ok(())
+}
+
+fn verify_certificate(args: &VerifyCertificateArgs) -> anyhow::Result<()> {
+    let file = std::fs::read_to_string(&args.file).with_context(|| format!("cannot read {}", args.file.display()))?;
+    println!("{}", gatepost_server::verify_certificate(&file, args.public_key.as_deref())?);
+    Ok(())
+}
+
+async fn signing_keys(args: SettingsArgs) -> anyhow::Result<()> {
+    let config = settings(&args)?;
+    println!("{}", gatepost_server::signing_keys(&config, &args.data_dir).await?);
     Ok(())
 }
 

@@ -47,6 +47,7 @@ pub struct Metrics {
     pub workers: Gauge<u64>,
     pub event_streams: UpDownCounter<i64>,
     pub events_expired: Counter<u64>,
+    pub retention_deleted: Counter<u64>,
     pub webhooks: Counter<u64>,
     pub webhook_duration: Histogram<f64>,
     pub webhooks_oldest: Gauge<f64>,
@@ -143,6 +144,7 @@ impl Default for Metrics {
                 .with_description("open courier event streams")
                 .build(),
             events_expired: counter("gatepost_events_expired", "courier events deleted because of their age"),
+            retention_deleted: counter("gatepost_retention_deleted", "rows deleted or cleared because of their age, by class"),
             webhooks: counter("gatepost_webhooks", "webhooks to couriers, by outcome: delivered, failed, dead or gone"),
             webhook_duration: seconds("gatepost_webhook_duration", "time of one webhook to a courier"),
             webhooks_oldest: meter

@@ -77,12 +77,14 @@ pub struct Wakes {
     pub notices: watch::Sender<u64>,
     /// Timers set.
     pub timers: watch::Sender<u64>,
+    /// Erasures begun.
+    pub erasures: watch::Sender<u64>,
 }
 
 impl Default for Wakes {
     fn default() -> Self {
         let wake = || watch::Sender::new(0);
-        Self { events: wake(), webhooks: wake(), notices: wake(), timers: wake() }
+        Self { events: wake(), webhooks: wake(), notices: wake(), timers: wake(), erasures: wake() }
     }
 }
 

@@ -184,6 +184,7 @@ pub enum Missing {
     Misidentification,
     Conflict,
     Endpoint,
+    Erasure,
 }
 
 impl Missing {
@@ -201,6 +202,7 @@ impl Missing {
             Missing::Misidentification => "misidentification",
             Missing::Conflict => "enrolment conflict",
             Missing::Endpoint => "webhook endpoint",
+            Missing::Erasure => "erasure",
         }
     }
 }

@@ -5,7 +5,9 @@
 //! anything about a parcel: it keeps what a step of the domain made, whole or not at all.
 
 mod embedded_timers;
+mod erasure;
 mod error;
+mod look;
 mod record;
 mod redis;
 mod sql;
@@ -13,7 +15,9 @@ mod webhook;
 
 pub use self::{
     embedded_timers::EmbeddedTimers,
+    erasure::{Confirmation, Erasure, Removed, SigningKey},
     error::StoreError,
+    look::{Look, LookChain},
     record::{
         Answered, Channel, CommunityKey, ConsentEntry, Courier, Delivery, EnrolmentConflict, EventCursor, Hold, Key,
         Misidentification, MisidentificationReason, NoticeRecord, PolicyKey, ResidentKey, Resolution, SearchableFace,

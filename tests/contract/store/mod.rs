@@ -8,6 +8,7 @@ mod enrolment_conflicts;
 mod events;
 mod fixture;
 mod lifecycle;
+mod looks;
 mod misidentifications;
 mod notices;
 mod parcels;
@@ -89,6 +90,7 @@ promises! {
     consents:
         every_consent_has_its_entry_in_the_chain, any_change_breaks_the_chain,
         consents_at_once_have_entries_one_after_the_other;
+    looks: looks_at_once_stand_one_after_the_other, looks_are_found_by_whom_and_go_from_the_oldest_on;
     template_keys: keys_move_to_the_next_generation, a_key_is_kept_once_and_only_under_its_community;
     misidentifications:
         a_recognition_policy_is_the_communitys_own, what_was_mistaken_is_kept_until_the_faces_go,

@@ -3,7 +3,8 @@
 use gatepost_proto::v1::{
     self, CreateCourierRequest, CreateKeyRequest, CreateResidentRequest, Principal,
     community_service_client::CommunityServiceClient, courier_service_client::CourierServiceClient,
-    policy_layer::Layer, principal, resident_service_client::ResidentServiceClient,
+    policy_layer::Layer, principal, privacy_service_client::PrivacyServiceClient,
+    resident_service_client::ResidentServiceClient,
 };
 
 use super::{Answer, Authorised, Key, Line, answer, new_request_id};
@@ -32,9 +33,33 @@ impl Administrator {
         ResidentServiceClient::new(self.line.authorised(&self.key))
     }
 
+    /// What residents may ask about their data.
+    pub fn privacy(&self) -> PrivacyServiceClient<Authorised> {
+        PrivacyServiceClient::new(self.line.authorised(&self.key))
+    }
+
     /// Couriers and keys.
     pub fn couriers(&self) -> CourierServiceClient<Authorised> {
         CourierServiceClient::new(self.line.authorised(&self.key))
+    }
+
+    /// Looks at residents of a community, newest first; of nobody when it is empty.
+    pub async fn looks(&self, community_id: &str, resident_id: &str) -> Answer<Vec<v1::Look>> {
+        let (mut looks, mut page_token) = (Vec::new(), String::new());
+        loop {
+            let request = v1::ListLooksRequest {
+                community_id: community_id.to_owned(),
+                resident_id: resident_id.to_owned(),
+                page_size: 3,
+                page_token,
+            };
+            let page = answer(self.privacy().list_looks(request).await)?;
+            looks.extend(page.looks);
+            page_token = page.next_page_token;
+            if page_token.is_empty() {
+                return Ok(looks);
+            }
+        }
     }
 
     /// Adds somebody to the roster.

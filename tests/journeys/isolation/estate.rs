@@ -28,10 +28,11 @@ pub enum Named {
     Locker,
     Compartment,
     PersonReference,
+    Erasure,
 }
 
 impl Named {
-    const ALL: [Named; 10] = [
+    const ALL: [Named; 11] = [
         Named::Parcel,
         Named::TrackingNumber,
         Named::Community,
@@ -42,6 +43,7 @@ impl Named {
         Named::Locker,
         Named::Compartment,
         Named::PersonReference,
+        Named::Erasure,
     ];
 }
 
@@ -140,6 +142,10 @@ impl Estate {
         let place = parcel.placement.clone().unwrap();
         assert_eq!(place.locker_id, format!("{name}-locker"));
         let endpoint = courier.register("https://127.0.0.1:9/", &[]).await.unwrap().endpoint.unwrap();
+        let gone = v1::Resident { person_reference: String::new(), id: String::new(), ..resident.clone() };
+        let gone = side.staff.add_resident(gone).await.unwrap();
+        let request = v1::EraseResidentRequest { request_id: new_request_id(), resident_id: gone.id };
+        let erasure = answer(side.staff.privacy().erase_resident(request).await).unwrap().erasure.unwrap();
         let names = vec![
             (Named::Parcel, parcel.id),
             (Named::TrackingNumber, parcel.tracking_number),
@@ -151,6 +157,7 @@ impl Estate {
             (Named::Locker, place.locker_id),
             (Named::Compartment, place.compartment_id),
             (Named::PersonReference, resident.person_reference),
+            (Named::Erasure, erasure.id),
         ];
         assert_eq!(names.iter().map(|(named, _)| *named).collect::<Vec<_>>(), Named::ALL);
         let personal = vec![resident.name, resident.phone];
@@ -168,7 +175,7 @@ impl Estate {
     pub fn never(&self, named: Named) -> String {
         let name = self.name(named);
         match name.split_once('_') {
-            Some((prefix @ ("pcl" | "res" | "whe"), digits)) => {
+            Some((prefix @ ("pcl" | "res" | "whe" | "ers"), digits)) => {
                 assert_eq!(digits.len(), 32);
                 format!("{prefix}_0190a5b0c0de7000800000000000beef")
             }

@@ -48,6 +48,7 @@ fn meaning(field: &FieldDescriptor, now: Timestamp) -> Meaning {
         ("Courier", "id") | (_, "courier_id") => Names(Named::Courier),
         ("Resident", "id") | (_, "resident_id" | "other_resident_id") => Names(Named::Resident),
         ("WebhookEndpoint", "id") | (_, "endpoint_id") => Names(Named::Endpoint),
+        (_, "erasure_id") => Names(Named::Erasure),
         (_, "building_id") => Names(Named::Building),
         (_, "locker_id") => Names(Named::Locker),
         (_, "compartment_id") => Names(Named::Compartment),

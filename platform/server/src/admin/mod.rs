@@ -3,6 +3,7 @@
 //! A pure client: it speaks the public gRPC interface with an administrator's key and nothing else, so whatever it
 //! does can be done by any other tooling. No rule of the journey lives here.
 
+mod audit;
 mod communities;
 mod community_file;
 mod connection;
@@ -12,6 +13,7 @@ mod import;
 mod keys;
 mod listing;
 mod parcels;
+mod personal;
 mod policies;
 mod recognition;
 mod request_id;
@@ -67,6 +69,9 @@ enum Noun {
     /// Parcels whose recipient nobody could be told for sure.
     #[command(subcommand)]
     Parcels(parcels::Command),
+    /// Who of the staff looked at what is personal.
+    #[command(subcommand)]
+    Audit(audit::Command),
     /// List the reminders sent for a resident's parcels, newest first.
     Reminders {
         /// The resident's id.
@@ -89,6 +94,7 @@ pub async fn run(args: AdminArgs) -> anyhow::Result<()> {
         Noun::Roster(command) => import::run_roster(&client, command).await,
         Noun::Pickups(command) => import::run_pickups(&client, command).await,
         Noun::Parcels(command) => parcels::run(&client, command, json).await,
+        Noun::Audit(command) => audit::run(&client, command, json).await,
         Noun::Reminders { resident } => parcels::reminders(&client, resident, json).await,
     }
 }
@@ -136,6 +142,9 @@ mod tests {
             "resident consent grant res_1 --purpose gate-recognition --notice v1",
             "resident enrol res_1 a.jpg b.jpg",
             "resident accessible res_1 true",
+            "resident export res_1 --output res_1.json",
+            "resident erase res_1 --certificate res_1.erased",
+            "resident certificate ers_1 --output res_1.erased",
             "roster import roster.csv --community lotus-garden --partial",
             "roster enrol album.zip --community lotus-garden --results results.csv --again",
             "recognition set --community lotus-garden --false-alarms 0.001 --all-consenting",
@@ -148,6 +157,7 @@ mod tests {
             "parcels extend pcl_1 --until 2026-06-05T18:00:00+08:00",
             "parcels hold pcl_1 --until 2026-06-05T18:00:00+08:00",
             "parcels release pcl_1",
+            "audit looks --community lotus-garden --resident res_1 --limit 10",
             "reminders res_1 --address http://127.0.0.1:1 --key abc",
         ] {
             let words = std::iter::once("admin").chain(line.split(' '));

@@ -16,7 +16,7 @@ use sha2::{Digest as _, Sha256};
 use super::connection::Client;
 use super::failure::{Failure, answer};
 use super::listing::Listing;
-use super::{communities, import, request_id, timestamp};
+use super::{communities, import, personal, request_id, timestamp};
 
 const PHOTOGRAPH_MAX_BYTES: u64 = 8 * 1024 * 1024;
 const PAGE_SIZE: i32 = 500;
@@ -37,7 +37,7 @@ pub(super) enum Command {
         /// The resident's id.
         id: String,
     },
-    /// Delete a resident with faces, consents and pickups.
+    /// Delete a resident with faces, consents and pickups. `erase` does the same and has a certificate.
     Delete {
         /// The resident's id.
         id: String,
@@ -65,6 +65,31 @@ pub(super) enum Command {
         /// Whether they do.
         #[arg(action = clap::ArgAction::Set)]
         needed: bool,
+    },
+    /// Delete a resident, wait until every replica of the platform has cleared its memory, and write a signed certificate
+    /// of it, which `gatepost verify-certificate` verifies.
+    Erase {
+        /// The resident's id.
+        id: String,
+        /// The new file to write the certificate to.
+        #[arg(long, value_name = "FILE")]
+        certificate: PathBuf,
+    },
+    /// Write the certificate of an erasure that was begun.
+    Certificate {
+        /// The erasure's id.
+        erasure: String,
+        /// The new file to write it to.
+        #[arg(long, value_name = "FILE")]
+        output: PathBuf,
+    },
+    /// Give a resident everything that is kept about them, as one JSON document.
+    Export {
+        /// The resident's id.
+        id: String,
+        /// Write it to this new file, readable by its owner alone, instead of printing it.
+        #[arg(long, value_name = "FILE")]
+        output: Option<PathBuf>,
     },
     /// Tell when a resident usually picks up.
     Usual {
@@ -185,6 +210,9 @@ pub(super) async fn run(client: &Client, command: Command, json: bool) -> anyhow
             println!("{id}: recorded");
             Ok(())
         }
+        Command::Erase { id, certificate } => personal::erase(client, id, &certificate).await,
+        Command::Certificate { erasure, output } => personal::finish(client, &erasure, &output).await,
+        Command::Export { id, output } => personal::export(client, id, output).await,
         Command::Usual { id } => usual(client, id, json).await,
     }
 }

@@ -1,19 +1,21 @@
 //! The rpcs of ResidentService: who, what, do, answer.
 
 use gatepost_proto::v1::{self, resident_service_server::ResidentService};
-use tonic::{Request, Response, Status};
+use tonic::Request;
 
-use super::{residents::Residents, status::status};
+use super::{
+    residents::Residents,
+    status::status,
+    tells::{Answer, asked, told},
+};
 use crate::{auth::caller, problem::settle};
-
-type Answer<T> = Result<Response<T>, Status>;
 
 /// A mutation that is taken again when it lost a race.
 macro_rules! mutate {
     ($self:ident, $request:ident, $work:ident) => {{
         let caller = caller(&$request).map_err(status)?;
-        let request = $request.into_inner();
-        settle(|| $self.$work(&caller, &request)).await.map(Response::new).map_err(status)
+        let (noted, request) = asked($request);
+        told(&noted, settle(|| $self.$work(&caller, &request)).await)
     }};
 }
 
@@ -29,13 +31,15 @@ impl ResidentService for Residents {
 
     async fn get_resident(&self, request: Request<v1::GetResidentRequest>) -> Answer<v1::GetResidentResponse> {
         let caller = caller(&request).map_err(status)?;
-        let resident = self.get(&caller, &request.get_ref().resident_id).await.map_err(status)?;
-        Ok(Response::new(v1::GetResidentResponse { resident: Some(resident) }))
+        let (noted, request) = asked(request);
+        let resident = self.get(&caller, &request.resident_id).await;
+        told(&noted, resident.map(|resident| v1::GetResidentResponse { resident: Some(resident) }))
     }
 
     async fn list_residents(&self, request: Request<v1::ListResidentsRequest>) -> Answer<v1::ListResidentsResponse> {
         let caller = caller(&request).map_err(status)?;
-        self.list(&caller, request.into_inner()).await.map(Response::new).map_err(status)
+        let (noted, request) = asked(request);
+        told(&noted, self.list(&caller, request).await)
     }
 
     async fn delete_resident(&self, request: Request<v1::DeleteResidentRequest>) -> Answer<v1::DeleteResidentResponse> {
@@ -55,7 +59,8 @@ impl ResidentService for Residents {
 
     async fn enrol_face(&self, request: Request<v1::EnrolFaceRequest>) -> Answer<v1::EnrolFaceResponse> {
         let caller = caller(&request).map_err(status)?;
-        self.enrol(&caller, request.into_inner()).await.map(Response::new).map_err(status)
+        let (noted, request) = asked(request);
+        told(&noted, self.enrol(&caller, request).await)
     }
 
     async fn delete_faces(&self, request: Request<v1::DeleteFacesRequest>) -> Answer<v1::DeleteFacesResponse> {
@@ -71,7 +76,8 @@ impl ResidentService for Residents {
         request: Request<v1::GetUsualPickupRequest>,
     ) -> Answer<v1::GetUsualPickupResponse> {
         let caller = caller(&request).map_err(status)?;
-        self.usual(&caller, &request.get_ref().resident_id).await.map(Response::new).map_err(status)
+        let (noted, request) = asked(request);
+        told(&noted, self.usual(&caller, &request.resident_id).await)
     }
 
     async fn list_unresolved_parcels(
@@ -79,7 +85,8 @@ impl ResidentService for Residents {
         request: Request<v1::ListUnresolvedParcelsRequest>,
     ) -> Answer<v1::ListUnresolvedParcelsResponse> {
         let caller = caller(&request).map_err(status)?;
-        self.unresolved(&caller, request.into_inner()).await.map(Response::new).map_err(status)
+        let (noted, request) = asked(request);
+        told(&noted, self.unresolved(&caller, request).await)
     }
 
     async fn resolve_parcel(&self, request: Request<v1::ResolveParcelRequest>) -> Answer<v1::ResolveParcelResponse> {
@@ -109,7 +116,8 @@ impl ResidentService for Residents {
         request: Request<v1::ListMisidentificationsRequest>,
     ) -> Answer<v1::ListMisidentificationsResponse> {
         let caller = caller(&request).map_err(status)?;
-        self.misidentifications(&caller, request.get_ref()).await.map(Response::new).map_err(status)
+        let (noted, request) = asked(request);
+        told(&noted, self.misidentifications(&caller, &request).await)
     }
 
     async fn list_enrolment_conflicts(
@@ -117,7 +125,8 @@ impl ResidentService for Residents {
         request: Request<v1::ListEnrolmentConflictsRequest>,
     ) -> Answer<v1::ListEnrolmentConflictsResponse> {
         let caller = caller(&request).map_err(status)?;
-        self.conflicts(&caller, request.get_ref()).await.map(Response::new).map_err(status)
+        let (noted, request) = asked(request);
+        told(&noted, self.conflicts(&caller, &request).await)
     }
 
     async fn settle_enrolment_conflict(
@@ -137,6 +146,7 @@ impl ResidentService for Residents {
 
     async fn list_reminders(&self, request: Request<v1::ListRemindersRequest>) -> Answer<v1::ListRemindersResponse> {
         let caller = caller(&request).map_err(status)?;
-        self.reminders(&caller, &request.get_ref().resident_id).await.map(Response::new).map_err(status)
+        let (noted, request) = asked(request);
+        told(&noted, self.reminders(&caller, &request.resident_id).await)
     }
 }

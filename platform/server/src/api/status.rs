@@ -193,6 +193,7 @@ fn not_found(missing: Missing) -> &'static str {
         Missing::Misidentification => "MISIDENTIFICATION_NOT_FOUND",
         Missing::Conflict => "CONFLICT_NOT_FOUND",
         Missing::Endpoint => "ENDPOINT_NOT_FOUND",
+        Missing::Erasure => "ERASURE_NOT_FOUND",
     }
 }
 

@@ -14,6 +14,8 @@ pub struct Grant {
     pub principal: Principal,
     /// What it is limited to.
     pub scopes: Scopes,
+    /// By whose key or token that is known: the id of the key, or the token's subject. Empty for a certificate.
+    pub bearer: String,
 }
 
 impl Grant {

@@ -77,7 +77,7 @@ pub async fn grant(platform: &Platform, secret: &str) -> Result<Grant, Problem> 
         return Err(Stranger::KeyExpired(at).into());
     }
     platform.key_uses.note(&key, now);
-    Ok(Grant { principal: key.principal, scopes: key.scopes })
+    Ok(Grant { principal: key.principal, scopes: key.scopes, bearer: key.id.to_string() })
 }
 
 /// On the first start, issues a key for an administrator and one for a worker and writes them beside the database. The

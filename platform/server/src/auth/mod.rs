@@ -3,6 +3,7 @@
 pub mod grant;
 pub mod keys;
 pub mod known;
+pub mod looks;
 pub mod oidc;
 pub mod permissions;
 pub mod quota;
@@ -25,6 +26,7 @@ use tracing::Instrument as _;
 
 use self::{
     grant::Grant,
+    looks::Noted,
     permissions::Caller,
     quota::{Exceeded, Leave},
     shown::Shown,
@@ -76,10 +78,15 @@ where
             let started = Instant::now();
             let answer = async {
                 let shown = Shown::by(&request);
+                let mut look = None;
                 let mut answer = match admit(&platform, &path, &shown).await {
                     Ok(None) => inner.call(request).await?,
                     Ok(Some((grant, leave))) => {
                         tracing::Span::current().record("principal", grant.principal.name());
+                        if let Some(noted) = Noted::due(&path, &grant.principal) {
+                            request.extensions_mut().insert(noted.clone());
+                            look = Some((grant.clone(), noted));
+                        }
                         request.extensions_mut().insert(grant);
                         let answer = inner.call(request).await?;
                         if permissions::is_stream(&path) {
@@ -91,7 +98,10 @@ where
                     Err(problem) => status::status(problem).into_http(),
                 };
                 status::give_reason(answer.headers_mut());
-                Ok(answer)
+                Ok(match look {
+                    Some((grant, noted)) => looks::record(&platform, &grant, &path, &noted, answer).await,
+                    None => answer,
+                })
             }
             .instrument(span);
             let answer = match tokio::time::timeout(platform.config.listen.answer_within, answer).await {

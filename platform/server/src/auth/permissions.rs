@@ -66,14 +66,20 @@ pub struct Rule {
     path: &'static str,
     callers: &'static [Caller],
     scope: Option<Scope>,
+    personal: bool,
 }
 
 const fn rule(path: &'static str, callers: &'static [Caller], scope: Scope) -> Rule {
-    Rule { path, callers, scope: Some(scope) }
+    Rule { path, callers, scope: Some(scope), personal: false }
+}
+
+/// As [`rule`], for what answers with fields that say something about a person: each call of staff is on record.
+const fn personal(path: &'static str, callers: &'static [Caller], scope: Scope) -> Rule {
+    Rule { path, callers, scope: Some(scope), personal: true }
 }
 
 const fn unscoped(path: &'static str, callers: &'static [Caller]) -> Rule {
-    Rule { path, callers, scope: None }
+    Rule { path, callers, scope: None, personal: false }
 }
 
 const TABLE: &[Rule] = &[
@@ -109,28 +115,32 @@ const TABLE: &[Rule] = &[
     rule("/gatepost.v1.CommunityService/SetRecognitionPolicy", PROPERTY, Scope::Manage),
     rule("/gatepost.v1.CommunityService/GetRecognitionPolicy", PROPERTY, Scope::Read),
     rule("/gatepost.v1.CommunityService/ListCompartments", PROPERTY, Scope::Read),
-    rule("/gatepost.v1.ResidentService/CreateResident", PROPERTY, Scope::Manage),
-    rule("/gatepost.v1.ResidentService/UpdateResident", PROPERTY, Scope::Manage),
-    rule("/gatepost.v1.ResidentService/GetResident", PROPERTY, Scope::Read),
-    rule("/gatepost.v1.ResidentService/ListResidents", PROPERTY, Scope::Read),
+    personal("/gatepost.v1.ResidentService/CreateResident", PROPERTY, Scope::Manage),
+    personal("/gatepost.v1.ResidentService/UpdateResident", PROPERTY, Scope::Manage),
+    personal("/gatepost.v1.ResidentService/GetResident", PROPERTY, Scope::Read),
+    personal("/gatepost.v1.ResidentService/ListResidents", PROPERTY, Scope::Read),
     rule("/gatepost.v1.ResidentService/DeleteResident", PROPERTY, Scope::Manage),
-    rule("/gatepost.v1.ResidentService/GrantConsent", PROPERTY, Scope::Manage),
-    rule("/gatepost.v1.ResidentService/WithdrawConsent", PROPERTY, Scope::Manage),
-    rule("/gatepost.v1.ResidentService/EnrolFace", PROPERTY, Scope::Manage),
-    rule("/gatepost.v1.ResidentService/DeleteFaces", PROPERTY, Scope::Manage),
+    personal("/gatepost.v1.ResidentService/GrantConsent", PROPERTY, Scope::Manage),
+    personal("/gatepost.v1.ResidentService/WithdrawConsent", PROPERTY, Scope::Manage),
+    personal("/gatepost.v1.ResidentService/EnrolFace", PROPERTY, Scope::Manage),
+    personal("/gatepost.v1.ResidentService/DeleteFaces", PROPERTY, Scope::Manage),
     rule("/gatepost.v1.ResidentService/ImportPickups", PROPERTY, Scope::Manage),
-    rule("/gatepost.v1.ResidentService/GetUsualPickup", PROPERTY, Scope::Read),
-    rule("/gatepost.v1.ResidentService/ListUnresolvedParcels", PROPERTY, Scope::Read),
+    personal("/gatepost.v1.ResidentService/GetUsualPickup", PROPERTY, Scope::Read),
+    personal("/gatepost.v1.ResidentService/ListUnresolvedParcels", PROPERTY, Scope::Read),
     rule("/gatepost.v1.ResidentService/ResolveParcel", PROPERTY, Scope::Manage),
     rule("/gatepost.v1.ResidentService/ExtendStay", PROPERTY, Scope::Manage),
     rule("/gatepost.v1.ResidentService/HoldStay", PROPERTY, Scope::Manage),
     rule("/gatepost.v1.ResidentService/ReleaseStay", PROPERTY, Scope::Manage),
-    rule("/gatepost.v1.ResidentService/ReportMisidentification", PROPERTY, Scope::Manage),
+    personal("/gatepost.v1.ResidentService/ReportMisidentification", PROPERTY, Scope::Manage),
     rule("/gatepost.v1.ResidentService/SettleMisidentification", PROPERTY, Scope::Manage),
-    rule("/gatepost.v1.ResidentService/ListMisidentifications", PROPERTY, Scope::Read),
-    rule("/gatepost.v1.ResidentService/ListEnrolmentConflicts", PROPERTY, Scope::Read),
+    personal("/gatepost.v1.ResidentService/ListMisidentifications", PROPERTY, Scope::Read),
+    personal("/gatepost.v1.ResidentService/ListEnrolmentConflicts", PROPERTY, Scope::Read),
     rule("/gatepost.v1.ResidentService/SettleEnrolmentConflict", PROPERTY, Scope::Manage),
-    rule("/gatepost.v1.ResidentService/ListReminders", PROPERTY, Scope::Read),
+    personal("/gatepost.v1.ResidentService/ListReminders", PROPERTY, Scope::Read),
+    rule("/gatepost.v1.PrivacyService/ListLooks", PROPERTY, Scope::Read),
+    personal("/gatepost.v1.PrivacyService/ExportResident", PROPERTY, Scope::Read),
+    rule("/gatepost.v1.PrivacyService/EraseResident", PROPERTY, Scope::Manage),
+    rule("/gatepost.v1.PrivacyService/GetErasure", PROPERTY, Scope::Read),
     rule("/gatepost.v1.CourierService/CreateCourier", ADMINISTRATOR, Scope::Keys),
     rule("/gatepost.v1.CourierService/ListCouriers", ADMINISTRATOR, Scope::Read),
     rule("/gatepost.v1.CourierService/CreateKey", ADMINISTRATOR, Scope::Keys),
@@ -161,6 +171,11 @@ pub fn rule_of(path: &str) -> Option<&'static Rule> {
         return None;
     }
     Some(RULES.get(path).copied().unwrap_or(&NOBODY))
+}
+
+/// Whether each call of it by staff is on record.
+pub fn is_personal(path: &str) -> bool {
+    RULES.get(path).is_some_and(|rule| rule.personal)
 }
 
 /// Whether an rpc answers by a stream.

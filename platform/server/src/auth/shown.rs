@@ -67,7 +67,11 @@ impl Shown {
                 if let Some(missing) = known::missing(&platform.store.read().await?, principal).await? {
                     return Err(Stranger::CertificateOfNobody(missing.noun()).into());
                 }
-                Ok(bearer.unwrap_or_else(|| Grant { principal: principal.clone(), scopes: Scopes::unlimited() }))
+                Ok(bearer.unwrap_or_else(|| Grant {
+                    principal: principal.clone(),
+                    scopes: Scopes::unlimited(),
+                    bearer: String::new(),
+                }))
             }
         }
     }

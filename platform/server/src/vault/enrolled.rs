@@ -59,6 +59,13 @@ impl Vault {
         }
     }
 
+    /// Forgets a community's faces, and says how many of them `its` counts.
+    pub(super) async fn clear_enrolled(&self, community: &CommunityId, its: impl Fn(&[SearchableFace]) -> u64) -> u64 {
+        let mut kept = self.enrolled.lock().await;
+        let cleared = kept.take_if(|kept| kept.community == *community);
+        cleared.map_or(0, |cleared| its(&cleared.everybody.faces))
+    }
+
     async fn follow(
         &self,
         tx: &Tx,

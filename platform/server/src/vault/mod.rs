@@ -20,6 +20,7 @@ mod enrolled;
 mod master;
 pub mod rotate;
 mod seal;
+mod signing;
 
 pub use master::{MasterError, Masters};
 use seal::{Key, Unsealable, place};
@@ -39,6 +40,9 @@ pub enum VaultError {
     /// Sealed with another key, or changed.
     #[error(transparent)]
     Unsealable(#[from] Unsealable),
+    /// A key that signs nothing.
+    #[error("the signing key cannot be used")]
+    Signing,
     /// Not a face, or not of the gallery's kind.
     #[error(transparent)]
     Gallery(#[from] GalleryError),
@@ -242,6 +246,18 @@ impl Vault {
             kept.insert(place, searchable.clone());
         }
         Ok(searchable)
+    }
+
+    /// Clears what memory holds of a community's faces, and says how many of the resident's were in it. Whatever a frame
+    /// is being compared with right now is cleared after it.
+    pub async fn clear(&self, community: &CommunityId, resident: ResidentId) -> u64 {
+        let its = |faces: &[SearchableFace]| faces.iter().filter(|face| face.resident == resident).count() as u64;
+        let mut found = 0;
+        lock(&self.searchable).retain(|(of, _), searchable| {
+            found += if of == community { its(&searchable.faces) } else { 0 };
+            of != community
+        });
+        found + self.clear_enrolled(community, its).await
     }
 
     async fn load(

@@ -20,7 +20,7 @@ pub struct Rotated {
 }
 
 impl Vault {
-    /// Wraps every community's key with the master key in use. Where the master key is the default's own, a new one is
+    /// Wraps every community's key, and those that sign, with the master key in use. Where the master key is the default's own, a new one is
     /// made first, and the old one forgotten at the end.
     pub async fn rotate_master(&self, store: &Store) -> Result<Rotated, VaultError> {
         self.masters.make_next()?;
@@ -41,6 +41,7 @@ impl Vault {
             }
             tx.commit().await?;
         }
+        rotated.keys += self.rewrap_signing_keys(store, in_use.as_deref()).await?;
         self.masters.forget_older()?;
         Ok(rotated)
     }

@@ -45,19 +45,21 @@ impl Tx {
         Ok(())
     }
 
-    /// Records that a resident took a consent back, by a guardian or not. One that was not in force leaves no entry.
+    /// Records that a resident took a consent back, by a guardian or not. False for one that was not in force, which leaves
+    /// no entry.
     pub async fn withdraw_consent(
         &self,
         resident: ResidentId,
         purpose: Purpose,
         by_guardian: bool,
         now: Timestamp,
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         let sql = "DELETE FROM consent_in_force WHERE resident = $1 AND purpose = $2";
-        if self.execute(sql, vec![resident.0.into(), purpose.word().into()]).await? > 0 {
+        let was_in_force = self.execute(sql, vec![resident.0.into(), purpose.word().into()]).await? > 0;
+        if was_in_force {
             self.enter(resident, purpose, None, by_guardian, now).await?;
         }
-        Ok(())
+        Ok(was_in_force)
     }
 
     /// Appends to the ledger of the resident's community, one entry at a time.
@@ -156,12 +158,13 @@ impl Tx {
         rows.into_iter().map(|(whose, purpose)| Ok((ResidentId(whose), Word::read(&purpose)?))).collect()
     }
 
-    /// Ends what is in force for a resident who is about to be deleted.
-    pub(super) async fn end_consents(&self, whose: ResidentId, now: Timestamp) -> Result<(), StoreError> {
+    /// Ends what is in force for a resident who is about to be deleted; says how many consents that were.
+    pub(super) async fn end_consents(&self, whose: ResidentId, now: Timestamp) -> Result<u64, StoreError> {
+        let mut ended = 0;
         for purpose in Purpose::ALL {
-            self.withdraw_consent(whose, purpose, false, now).await?;
+            ended += u64::from(self.withdraw_consent(whose, purpose, false, now).await?);
         }
-        Ok(())
+        Ok(ended)
     }
 }
 

@@ -172,6 +172,67 @@ table!(enrolment_conflict, "enrolment_conflict", {
     settled_at: Option<i64>,
 });
 
+table!(look, "look", {
+    #[sea_orm(primary_key, auto_increment = false)]
+    community: String,
+    #[sea_orm(primary_key, auto_increment = false)]
+    sequence: i64,
+    looked_at: i64,
+    principal: String,
+    bearer: String,
+    rpc: String,
+    outcome: String,
+    request_id: Option<Uuid>,
+    subjects: String,
+    hash: Vec<u8>,
+});
+
+table!(look_subject, "look_subject", {
+    #[sea_orm(primary_key, auto_increment = false)]
+    subject: String,
+    #[sea_orm(primary_key, auto_increment = false)]
+    community: String,
+    #[sea_orm(primary_key, auto_increment = false)]
+    sequence: i64,
+});
+
+table!(look_forgotten, "look_forgotten", {
+    #[sea_orm(primary_key, auto_increment = false)]
+    community: String,
+    sequence: i64,
+    hash: Vec<u8>,
+});
+
+table!(erasure, "erasure", {
+    #[sea_orm(primary_key, auto_increment = false)]
+    id: Uuid,
+    community: String,
+    resident: Uuid,
+    requested_at: i64,
+    principal: String,
+    removed: String,
+    completed_at: Option<i64>,
+    certificate: Option<String>,
+});
+
+table!(erasure_confirmation, "erasure_confirmation", {
+    #[sea_orm(primary_key, auto_increment = false)]
+    erasure: Uuid,
+    #[sea_orm(primary_key, auto_increment = false)]
+    replica: Uuid,
+    confirmed_at: i64,
+    faces: i64,
+});
+
+table!(signing_key, "signing_key", {
+    #[sea_orm(primary_key, auto_increment = false)]
+    generation: i64,
+    public_key: Vec<u8>,
+    master: String,
+    wrapped: Vec<u8>,
+    created_at: i64,
+});
+
 table!(community_key, "community_key", {
     #[sea_orm(primary_key, auto_increment = false)]
     community: String,

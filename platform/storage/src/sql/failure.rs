@@ -6,7 +6,7 @@ use crate::StoreError;
 
 /// The unique constraints that mean something, by name (PostgreSQL) and by columns (SQLite, which does not tell the
 /// name of an index).
-const MEANINGS: [(&str, &str, StoreError); 8] = [
+const MEANINGS: [(&str, &str, StoreError); 10] = [
     (
         "one_parcel_per_compartment",
         "parcel.community, parcel.held_locker, parcel.held_compartment",
@@ -19,6 +19,8 @@ const MEANINGS: [(&str, &str, StoreError); 8] = [
     ("one_key_per_secret", "access_key.secret_hash", StoreError::Exists),
     ("request_pkey", "request.principal, request.request_id", StoreError::Conflict),
     ("consent_ledger_pkey", "consent_ledger.community, consent_ledger.sequence", StoreError::Conflict),
+    ("signing_key_pkey", "signing_key.generation", StoreError::Conflict),
+    ("look_pkey", "look.community, look.sequence", StoreError::Conflict),
 ];
 
 /// PostgreSQL: serialisation failure, deadlock.

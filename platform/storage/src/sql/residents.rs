@@ -24,7 +24,7 @@ use super::{
     store::Tx,
     word::{Word, count, from_millis, id, to_millis},
 };
-use crate::StoreError;
+use crate::{Delivery, Removed, StoreError};
 
 impl Tx {
     /// Keeps a new resident; [`StoreError::Exists`] when another of the community has the person reference. Consents
@@ -116,12 +116,15 @@ impl Tx {
         Ok(self.complete(row.into_iter().collect()).await?.pop())
     }
 
-    /// Deletes a resident with faces, consents, pickups and notices. The parcels stay, each as one addressed to nobody:
-    /// what was reserved for them is free again, and the log of their couriers forgets the door. The ledger of consent
-    /// keeps that they agreed and no longer do, of a random id.
-    pub async fn delete_resident(&self, resident: ResidentId, now: Timestamp) -> Result<(), StoreError> {
-        self.end_consents(resident, now).await?;
+    /// Deletes a resident with faces, consents, pickups and notices, and says what went. The parcels stay, each as one
+    /// addressed to nobody: what was reserved for them is free again, and the log of their couriers forgets the door. The
+    /// ledger of consent keeps that they agreed and no longer do, of a random id.
+    pub async fn delete_resident(&self, resident: ResidentId, now: Timestamp) -> Result<Removed, StoreError> {
+        let mut removed = Removed::default();
+        removed.deleted.insert("consent_in_force".to_owned(), self.end_consents(resident, now).await?);
         let its = || vec![resident.0.into()];
+        self.count_notices(resident, &mut removed).await?;
+        removed.timers = self.count_deadlines(resident).await?;
         let (announced, failed) = (StateName::Announced.word(), StateName::DoorDeliveryFailed.word());
         let placed = vec![UNRESOLVED.into(), announced.into(), failed.into(), resident.0.into()];
         self.execute(
@@ -131,29 +134,52 @@ impl Tx {
             placed,
         )
         .await?;
-        self.execute(
-            "UPDATE courier_event SET building = NULL, unit = NULL
-            WHERE parcel IN (SELECT id FROM parcel WHERE resident = $1)",
-            its(),
-        )
-        .await?;
+        let doors = "UPDATE courier_event SET building = NULL, unit = NULL
+            WHERE (building IS NOT NULL OR unit IS NOT NULL) AND parcel IN (SELECT id FROM parcel WHERE resident = $1)";
+        removed.cleared.insert("courier_event".to_owned(), self.execute(doors, its()).await?);
         // The version counts up: a step that was decided for the resident must not be saved any more.
-        self.execute(
-            "UPDATE parcel SET resident = NULL, building = NULL, unit = NULL, version = version + 1
-            WHERE resident = $1",
-            its(),
-        )
-        .await?;
-        self.execute("DELETE FROM enrolment_conflict WHERE resident = $1 OR other = $1", its()).await?;
-        for table in
-            ["notice", "template", "resident_key", "misidentification", "last_sighting", "consent_in_force", "pickup"]
-        {
-            self.execute(&format!("DELETE FROM {table} WHERE resident = $1"), its()).await?;
+        let addressees = "UPDATE parcel SET resident = NULL, building = NULL, unit = NULL, version = version + 1
+            WHERE resident = $1";
+        removed.cleared.insert("parcel".to_owned(), self.execute(addressees, its()).await?);
+        let conflicts = "DELETE FROM enrolment_conflict WHERE resident = $1 OR other = $1";
+        removed.deleted.insert("enrolment_conflict".to_owned(), self.execute(conflicts, its()).await?);
+        for table in ["notice", "template", "resident_key", "misidentification", "last_sighting", "pickup"] {
+            let rows = self.execute(&format!("DELETE FROM {table} WHERE resident = $1"), its()).await?;
+            removed.deleted.insert(table.to_owned(), rows);
         }
         match self.execute("DELETE FROM resident WHERE id = $1", its()).await? {
             0 => Err(StoreError::NotFound),
-            _ => Ok(()),
+            rows => {
+                removed.deleted.insert("resident".to_owned(), rows);
+                Ok(removed)
+            }
         }
+    }
+
+    async fn count_deadlines(&self, resident: ResidentId) -> Result<u64, StoreError> {
+        let sql = "SELECT count(*) FROM parcel WHERE resident = $1 AND next_due IS NOT NULL";
+        let statement = self.statement(sql, vec![resident.0.into()]);
+        let row = self.transaction.query_one_raw(statement).await.map_err(failure)?.ok_or(StoreError::NotFound)?;
+        Ok(row.try_get_by_index::<i64>(0).map_err(failure)?.unsigned_abs())
+    }
+
+    /// Which reminders had been told, and how many were still to be.
+    async fn count_notices(&self, resident: ResidentId, removed: &mut Removed) -> Result<(), StoreError> {
+        let sql = "SELECT channel, delivery, count(*) FROM notice WHERE resident = $1 GROUP BY channel, delivery";
+        let statement = self.statement(sql, vec![resident.0.into()]);
+        for row in self.transaction.query_all_raw(statement).await.map_err(failure)? {
+            let channel: String = row.try_get_by_index(0).map_err(failure)?;
+            let delivery: String = row.try_get_by_index(1).map_err(failure)?;
+            let count: i64 = row.try_get_by_index(2).map_err(failure)?;
+            match Delivery::read(&delivery)? {
+                Delivery::Pending => removed.untold += count.unsigned_abs(),
+                Delivery::Delivered => {
+                    removed.told.insert(channel, count.unsigned_abs());
+                }
+                Delivery::Failed => {}
+            }
+        }
+        Ok(())
     }
 
     /// Adds to a resident's record of pickups; `false` when it was there already.

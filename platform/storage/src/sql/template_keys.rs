@@ -2,7 +2,9 @@
 //! every copy of the resident's templates unreadable.
 
 use gatepost_domain::id::{CommunityId, ResidentId};
-use sea_orm::{ColumnTrait, EntityTrait, IntoActiveModel, Order, QueryFilter, QueryOrder, QuerySelect};
+use sea_orm::{
+    ColumnTrait, ConnectionTrait as _, EntityTrait, IntoActiveModel, Order, QueryFilter, QueryOrder, QuerySelect,
+};
 
 use super::{
     entity::{community_key, resident_key},
@@ -53,17 +55,11 @@ impl Tx {
         rows.into_iter().map(community_key_from_row).collect()
     }
 
-    /// The ids of the master keys that community keys are wrapped by now.
+    /// The ids of the master keys that communities' and signing keys are wrapped by now.
     pub async fn master_keys_in_use(&self) -> Result<Vec<String>, StoreError> {
-        community_key::Entity::find()
-            .select_only()
-            .column(community_key::Column::Master)
-            .distinct()
-            .order_by(community_key::Column::Master, Order::Asc)
-            .into_tuple()
-            .all(&self.transaction)
-            .await
-            .map_err(failure)
+        let sql = "SELECT master FROM community_key UNION SELECT master FROM signing_key ORDER BY master";
+        let rows = self.transaction.query_all_raw(self.statement(sql, Vec::new())).await.map_err(failure)?;
+        rows.iter().map(|row| row.try_get_by_index(0).map_err(failure)).collect()
     }
 
     /// Puts another wrapping around a community's key; [`StoreError::NotFound`] when it is gone.

@@ -29,6 +29,9 @@ use crate::{
 /// No identity provider's token is near this.
 const TOKEN_MAX_BYTES: usize = 12 * 1024;
 
+/// OpenID Connect Core 1.0, 2: a subject is at most 255 characters.
+const SUBJECT_MAX: usize = 255;
+
 /// Verifies tokens of one issuer.
 pub struct Oidc {
     settings: config::Oidc,
@@ -80,7 +83,9 @@ impl Oidc {
         (validation.validate_exp, validation.validate_nbf) = (false, false);
         let claims = decode::<Claims>(token, &key, &validation).map_err(|error| refused(error.kind()))?.claims;
         self.check_times(&claims, now)?;
-        self.grant_for(&roles(&claims.others, &self.settings.claim))
+        let subject = claims.others.get("sub").and_then(Value::as_str).unwrap_or_default();
+        let bearer = format!("token:{}", subject.chars().take(SUBJECT_MAX).collect::<String>());
+        Ok(Grant { bearer, ..self.grant_for(&roles(&claims.others, &self.settings.claim))? })
     }
 
     fn check_times(&self, claims: &Claims, now: Timestamp) -> Result<(), Stranger> {
@@ -113,7 +118,7 @@ impl Oidc {
         } else {
             roles.iter().flat_map(|role| role.scopes.iter().copied()).collect()
         };
-        Ok(Grant { principal: Principal::Administrator { community }, scopes })
+        Ok(Grant { principal: Principal::Administrator { community }, scopes, bearer: String::new() })
     }
 }
 
@@ -187,13 +192,17 @@ mod tests {
 
     #[test]
     fn roles_add_up_and_no_role_is_no_access() {
-        let whole =
-            |scopes: &[Scope]| Grant { principal: Principal::ADMINISTRATOR, scopes: scopes.iter().copied().collect() };
+        let grant = |scopes: &[Scope]| Grant {
+            principal: Principal::Worker,
+            scopes: scopes.iter().copied().collect(),
+            bearer: String::new(),
+        };
+        let whole = |scopes: &[Scope]| Grant { principal: Principal::ADMINISTRATOR, ..grant(scopes) };
         let lotus = Principal::Administrator { community: Some("lotus-garden".parse().unwrap()) };
         assert_eq!(granted(&["reader", "keys", "cook"]), Ok(whole(&[Scope::Read, Scope::Keys])));
         assert_eq!(granted(&["reader", "chief"]), Ok(whole(&[])));
         assert_eq!(granted(&["reader", "lotus-office"]), Ok(whole(&[Scope::Read])));
-        let both = Grant { principal: lotus, scopes: [Scope::Read, Scope::Manage].into_iter().collect() };
+        let both = Grant { principal: lotus, ..grant(&[Scope::Read, Scope::Manage]) };
         assert_eq!(granted(&["lotus-desk", "lotus-office"]), Ok(both));
         assert!(granted(&["lotus-desk", "rose-desk"]).unwrap_err().contains("several communities"));
         assert!(granted(&["cook"]).unwrap_err().contains("oidc.roles"));

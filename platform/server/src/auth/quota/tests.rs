@@ -10,7 +10,11 @@ use super::*;
 const SHOWN: Fingerprint = [7; 32];
 
 fn courier(id: &str) -> Grant {
-    Grant { principal: Principal::Courier { courier: id.parse().unwrap() }, scopes: Scopes::unlimited() }
+    Grant {
+        principal: Principal::Courier { courier: id.parse().unwrap() },
+        scopes: Scopes::unlimited(),
+        bearer: String::new(),
+    }
 }
 
 fn quotas() -> (ManualClock, Quotas) {
