@@ -12,7 +12,9 @@ use clap::{Args, Subcommand, ValueEnum};
 use serde::Serialize;
 
 use crate::evaluate::{self, Options};
+use crate::liveness::LIVE_MIN;
 use crate::model::card::Card;
+use crate::model::pull::{Place, Pull};
 use crate::{Pipeline, annotate, bench, model};
 
 /// `gatepost-vision models ..`
@@ -29,9 +31,31 @@ pub enum ModelsCommand {
         /// The normal form of the detector, yunet_n_dynamic.onnx of libfacedetection.train, in place of the small one.
         #[arg(long, value_name = "FILE")]
         yunet_n: Option<PathBuf>,
+        /// A folder with the published weights of MiniFASNet, which tells a face from a picture of one:
+        /// 2.7_80x80_MiniFASNetV2.pth and 4_0_0_80x80_MiniFASNetV1SE.pth.
+        #[arg(long, value_name = "FOLDER")]
+        liveness: Option<PathBuf>,
         /// An embedder in place of the published one.
         #[command(flatten)]
         iresnet: Option<IresnetArguments>,
+    },
+    /// Fetches a model folder from where you keep it, and goes on where it was interrupted.
+    Pull {
+        /// Its https address, a folder of this machine, or its name below $GATEPOST_MODELS_URL.
+        #[arg(value_name = "NAME_OR_URL")]
+        from: String,
+        /// The folder to make [default: one of that name beside the default model folder].
+        #[arg(long)]
+        to: Option<PathBuf>,
+        /// Where models are by their names.
+        #[arg(long, env = "GATEPOST_MODELS_URL", value_name = "URL")]
+        base: Option<String>,
+        /// A PEM file of certificates to trust beside the system's.
+        #[arg(long, value_name = "FILE")]
+        ca: Option<PathBuf>,
+        /// Accept licences that forbid commercial use.
+        #[arg(long)]
+        accept_non_commercial: bool,
     },
     /// Lists the model folders in a folder, with their networks and licences.
     List {
@@ -95,25 +119,26 @@ impl DeviceChoice {
 /// Runs one of the `models` commands.
 pub fn models(command: ModelsCommand) -> anyhow::Result<()> {
     match command {
-        ModelsCommand::Import { from, to, yunet_n, iresnet } => {
+        ModelsCommand::Import { from, to, yunet_n, liveness, iresnet } => {
             let to = to.unwrap_or_else(model::card::default_folder);
-            let what = model::import::Import { from, detector: yunet_n, embedder: iresnet.map(Into::into) };
+            let embedder = iresnet.map(Into::into);
+            let what = model::import::Import { from, detector: yunet_n, embedder, liveness };
             let card = model::import::import(&what, &to)?;
             println!("{} in {}", card.id, to.display());
         }
+        ModelsCommand::Pull { from, to, base, ca, accept_non_commercial } => {
+            let from = Place::of(&from, base.as_deref())?;
+            let named = || from.name().map(|name| beside_the_default().join(name));
+            let to = to.or_else(named).context("the address has no name for the model: say --to FOLDER")?;
+            let what = Pull { from, to, ca, accept_non_commercial };
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            let card = runtime.block_on(model::pull::pull(&what))?;
+            println!("{} in {}", card.id, what.to.display());
+        }
         ModelsCommand::List { folder } => {
-            let beside = || model::card::default_folder().parent().map(Path::to_owned).unwrap_or_default();
-            for path in model::list(&folder.unwrap_or_else(beside))? {
+            for path in model::list(&folder.unwrap_or_else(beside_the_default))? {
                 match Card::read(&path) {
-                    Ok(Card { id, detector, embedder }) => println!(
-                        "{}: {id}\n  detector {}, {}\n  embedder {}, {} numbers, {}",
-                        path.display(),
-                        detector.architecture,
-                        detector.weights.licence,
-                        embedder.architecture,
-                        embedder.dimension,
-                        embedder.weights.licence
-                    ),
+                    Ok(card) => describe(&path, &card),
                     Err(error) => println!("{}: {error}", path.display()),
                 }
             }
@@ -123,6 +148,24 @@ pub fn models(command: ModelsCommand) -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+fn beside_the_default() -> PathBuf {
+    model::card::default_folder().parent().map(Path::to_owned).unwrap_or_default()
+}
+
+fn describe(path: &Path, card: &Card) {
+    let Card { id, detector, embedder, liveness } = card;
+    println!("{}: {id}", path.display());
+    println!("  detector {}, {}", detector.architecture, detector.weights.licence);
+    let (numbers, licence) = (embedder.dimension, &embedder.weights.licence);
+    println!("  embedder {}, {numbers} numbers, {licence}", embedder.architecture);
+    for network in liveness {
+        println!(
+            "  liveness {}, crop {} times the face, {}",
+            network.architecture, network.scale, network.weights.licence
+        );
+    }
 }
 
 /// Prints the faces of each file, one line a face: never a vector. With several files, also how much their best
@@ -136,8 +179,9 @@ pub fn embed(folder: &Path, device: DeviceChoice, files: &[PathBuf]) -> anyhow::
         println!("{}: {} faces", file.display(), faces.len());
         for face in &faces {
             let bounds = face.bounds;
+            let liveness = face.liveness.map_or_else(String::new, |liveness| format!(" liveness {liveness:.3}"));
             println!(
-                "  x {:.1} y {:.1} width {:.1} height {:.1} score {:.3} quality {:.3}",
+                "  x {:.1} y {:.1} width {:.1} height {:.1} score {:.3} quality {:.3}{liveness}",
                 bounds.x, bounds.y, bounds.width, bounds.height, face.score, face.quality
             );
         }
@@ -270,6 +314,45 @@ pub fn evaluate(arguments: EvaluateArguments) -> anyhow::Result<()> {
         threads: arguments.threads,
         svg: arguments.svg,
         calibration: arguments.calibration,
+    })?;
+    publish(&report, arguments.json)
+}
+
+/// `gatepost-vision evaluate-liveness ..`
+#[derive(Debug, Args)]
+pub struct EvaluateLivenessArguments {
+    /// Where to write the figures as JSON; `-` is standard output.
+    #[arg(long)]
+    json: Option<PathBuf>,
+    /// The model folder [default: $GATEPOST_MODEL_DIR or ~/.cache/gatepost/models/yunet-sface].
+    #[arg(long)]
+    models: Option<PathBuf>,
+    /// Where the networks run.
+    #[arg(long, value_enum, default_value = "cpu")]
+    device: DeviceChoice,
+    /// Photographs at once [default: as many as the machine has cores].
+    #[arg(long)]
+    threads: Option<usize>,
+    /// From which liveness on a face is taken for a living one, 0 to 1; the platform's is 0.5.
+    #[arg(long, default_value_t = LIVE_MIN, value_parser = probability)]
+    threshold: f32,
+    /// Photographs, as FOLDER/live/*.jpg of living people and FOLDER/ATTACKTYPE/*.jpg of each kind of attack.
+    folder: PathBuf,
+}
+
+fn probability(text: &str) -> Result<f32, String> {
+    let value: f32 = text.parse().map_err(|_| "not a number".to_owned())?;
+    if (0.0..=1.0).contains(&value) { Ok(value) } else { Err("0 to 1".to_owned()) }
+}
+
+/// Measures how often the liveness networks are wrong.
+pub fn evaluate_liveness(arguments: EvaluateLivenessArguments) -> anyhow::Result<()> {
+    let report = evaluate::liveness::evaluate(&evaluate::liveness::Options {
+        folder: arguments.folder,
+        models: arguments.models.unwrap_or_else(model::card::default_folder),
+        device: arguments.device.open()?,
+        threads: arguments.threads,
+        threshold: arguments.threshold,
     })?;
     publish(&report, arguments.json)
 }

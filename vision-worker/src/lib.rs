@@ -14,6 +14,7 @@ pub mod engine;
 pub mod evaluate;
 pub mod geometry;
 pub mod image;
+pub mod liveness;
 pub mod metrics;
 pub mod model;
 pub mod orientation;

@@ -11,7 +11,9 @@ use gatepost_process::config::SecretString;
 use gatepost_process::metrics_http;
 use gatepost_process::shutdown::Shutdown;
 use gatepost_process::telemetry::{self, TelemetryConfig};
-use gatepost_vision::cli::{self, AnnotateArguments, BenchArguments, DeviceChoice, EvaluateArguments, ModelsCommand};
+use gatepost_vision::cli::{
+    self, AnnotateArguments, BenchArguments, DeviceChoice, EvaluateArguments, EvaluateLivenessArguments, ModelsCommand,
+};
 use gatepost_vision::model::card;
 use gatepost_vision::{Config, session};
 
@@ -47,6 +49,8 @@ enum Command {
     },
     /// Measures how right the whole pipeline is on labelled photographs.
     Evaluate(EvaluateArguments),
+    /// Measures how often living people and pictures of them are taken for each other (ISO/IEC 30107-3).
+    EvaluateLiveness(EvaluateLivenessArguments),
     /// Measures how fast this machine is, step by step and on whole frames.
     Bench(BenchArguments),
     /// Draws bounds, landmarks and scores onto a picture, or onto the pictures of a folder.
@@ -119,6 +123,7 @@ fn main() -> anyhow::Result<()> {
             cli::embed(&models.unwrap_or_else(card::default_folder), device, &files)
         }
         Command::Evaluate(arguments) => cli::evaluate(arguments),
+        Command::EvaluateLiveness(arguments) => cli::evaluate_liveness(arguments),
         Command::Bench(arguments) => cli::bench(arguments),
         Command::Annotate(arguments) => cli::annotate(arguments),
     }

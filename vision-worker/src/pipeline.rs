@@ -9,6 +9,7 @@ use crate::align::Crop;
 use crate::detect::{self, Detection};
 use crate::geometry::{Point, Rectangle};
 use crate::image::Picture;
+use crate::liveness;
 use crate::model::card::Card;
 use crate::model::{Model, ModelError};
 use crate::quality::{Measures, quality};
@@ -51,6 +52,9 @@ pub struct Face {
     pub quality: f32,
     /// How it was photographed.
     pub measures: Measures,
+    /// How probably it is a living face and no picture of one, 0 to 1; none where no network for that is loaded, or where
+    /// all is grey.
+    pub liveness: Option<f32>,
     /// Of length 1; the dot product of two embeddings is their similarity.
     pub embedding: Vec<f32>,
 }
@@ -114,7 +118,10 @@ impl Pipeline {
             .collect();
         let crops: Vec<&Crop> = faces.iter().map(|(_, crop)| crop).collect();
         let embeddings = self.embed(&crops)?;
-        let face = |((face, crop), embedding): (&(Detection, Crop), Vec<f32>)| {
+        let bounds: Vec<Rectangle> = faces.iter().map(|(face, _)| face.bounds).collect();
+        let liveness = self.liveness(&picture, &bounds)?;
+        let faces = faces.iter().zip(embeddings).zip(liveness);
+        let faces = faces.map(|(((face, crop), embedding), liveness)| {
             let measures = Measures::of(face, crop);
             Face {
                 quality: quality(face, &measures),
@@ -122,16 +129,24 @@ impl Pipeline {
                 landmarks: face.landmarks,
                 score: face.score,
                 measures,
+                liveness,
                 embedding,
             }
-        };
-        let faces = faces.iter().zip(embeddings).map(face).collect();
+        });
+        let faces = faces.collect();
         Ok(Analysis { width: picture.width, height: picture.height, faces })
     }
 
     /// The detector alone.
     pub fn detect(&self, picture: &Picture) -> Result<Vec<Detection>, FrameError> {
         Ok(detect::detect(&self.model.detector, picture, &self.model.device)?)
+    }
+
+    /// How probably each face of a picture is a living one; see [`liveness::judge`] for when that is not told.
+    pub fn liveness(&self, picture: &Picture, faces: &[Rectangle]) -> Result<Vec<Option<f32>>, FrameError> {
+        let Model { liveness, device, .. } = &self.model;
+        let judge = |bounds: &Rectangle| liveness::judge(liveness, picture, *bounds, device);
+        Ok(faces.par_iter().map(judge).collect::<Result<_, _>>()?)
     }
 
     /// The embedder alone: one embedding of length 1 for each crop.

@@ -53,6 +53,7 @@ fn face(face: Face) -> proto::Face {
         score: face.score,
         quality: face.quality,
         embedding: face.embedding,
+        liveness: face.liveness,
         measures: Some(proto::Measures {
             sharpness: measures.sharpness,
             brightness: measures.brightness,

@@ -85,14 +85,16 @@ pub fn bench(options: &Options) -> anyhow::Result<Report> {
     }
     let one = &frames[0].1;
     let picture = Picture::decode(one)?;
-    let landmarks = pipeline.detect(&picture)?.first().map(|face| face.landmarks).context("no face")?;
+    let face = pipeline.detect(&picture)?.into_iter().next().context("no face")?;
+    let (landmarks, bounds) = (face.landmarks, [face.bounds]);
+    let judges = !pipeline.card().liveness.is_empty();
     let crop = Crop::cut(&picture, &landmarks).context("the face's points are one")?;
 
     // A device does one thing at a time, and does it for every thread.
     let most = if options.device.is_cpu() { std::thread::available_parallelism()?.get() } else { 1 };
     let mut counts = vec![1, most];
     counts.dedup();
-    let bar = progress((counts.len() * (4 + frames.len())) as u64);
+    let bar = progress((counts.len() * (4 + usize::from(judges) + frames.len())) as u64);
     let mut report = Report {
         model: pipeline.card().id.clone(),
         multiply_adds_giga: limits.machine.multiply_adds / 1e9,
@@ -111,6 +113,10 @@ pub fn bench(options: &Options) -> anyhow::Result<Report> {
         measure("detect at 720p".to_owned(), Some(limits.detect), &|| drop(black_box(pipeline.detect(&picture))));
         measure("align a face".to_owned(), None, &|| drop(black_box(Crop::cut(&picture, &landmarks))));
         measure("embed a face".to_owned(), Some(limits.embed), &|| drop(black_box(pipeline.embed(&[&crop]))));
+        if judges {
+            let judge = || drop(black_box(pipeline.liveness(&picture, &bounds)));
+            measure("judge a face's liveness".to_owned(), None, &judge);
+        }
         for (count, jpeg) in &frames {
             let what = format!("whole frame, {count} face{}", if *count == 1 { "" } else { "s" });
             measure(what, None, &|| drop(black_box(pipeline.analyse(jpeg))));

