@@ -39,6 +39,7 @@ mod hostile;
 mod isolation;
 mod keys;
 mod ledger;
+mod liveness;
 mod looks;
 mod nearest;
 mod oidc;

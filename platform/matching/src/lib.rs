@@ -17,4 +17,4 @@ pub use embedding::{Embedding, EmbeddingError, ModelId};
 pub use gallery::{Gallery, Ranking};
 pub use track::{ObservedFace, TrackId, TrackVerdict, Tracker};
 pub use transform::Transform;
-pub use verdict::{MatchPolicy, Verdict};
+pub use verdict::{LIVE_MIN, LivenessCheck, MatchPolicy, Verdict};

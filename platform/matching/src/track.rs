@@ -1,6 +1,6 @@
 //! Many frames, one person, one verdict. A [`Tracker`] belongs to one camera: it joins the faces of successive frames
 //! into tracks and says what is known of a track once: `Known` as soon as enough frames agree, anything else when the
-//! track ends. It keeps one mean vector a track, nothing of a frame, and clears that when the track ends.
+//! track ends. Whether it is a living face is a matter of the whole track, as long as it lasts. It keeps one mean vector a track, nothing of a frame, and clears that when the track ends.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -27,6 +27,8 @@ pub struct ObservedFace {
     pub quality: f32,
     /// How sure the detector was, 0 to 1.
     pub score: f32,
+    /// How probably it is a living face and no picture, 0 to 1; none where that was not looked at.
+    pub liveness: Option<f32>,
     /// The face as a vector.
     pub embedding: Embedding,
 }
@@ -41,7 +43,7 @@ impl fmt::Display for TrackId {
     }
 }
 
-/// What is said about a track, once.
+/// What is said about a track, once; a second time only of one that was named and is not living.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct TrackVerdict {
     /// Which track.

@@ -17,6 +17,14 @@ pub enum Verdict {
         /// How far that is ahead of the next resident; ahead of zero if there is no other.
         margin: f32,
     },
+    /// Like one of the gallery's residents, and more like a picture than like a living face. Said when the track ends;
+    /// where the policy only flags, after `Known`.
+    NotLive {
+        /// Whom the picture shows.
+        resident: ResidentId,
+        /// The cosine with the resident's most similar template.
+        similarity: f32,
+    },
     /// Like more than one resident: nobody is named.
     Ambiguous,
     /// Like nobody in the gallery, or not often enough.
@@ -24,6 +32,21 @@ pub enum Verdict {
     /// Too small, blurred or dark to say.
     LowQuality,
 }
+
+/// What becomes of a track whose faces are more like pictures than like living ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LivenessCheck {
+    /// Nothing: liveness is not looked at.
+    Off,
+    /// It is named all the same, and said of when it ends.
+    Flag,
+    /// It is not named while that is so, and said of when it ends.
+    Suppress,
+}
+
+/// From this mean liveness over the usable faces of a track on, it is taken for a living person. Where the worker's
+/// networks draw the line for a single face too.
+pub const LIVE_MIN: f32 = 0.5;
 
 /// The figures that decide. The defaults are for the SFace embedder with YuNet landmarks, measured on the labelled
 /// photographs of LFW; another model needs other ones.
@@ -42,6 +65,8 @@ pub struct MatchPolicy {
     pub quality_min: f32,
     /// How many frames of a track must agree on a resident. One is for a camera that gives a single frame a passage.
     pub frames_agreeing: u32,
+    /// What is done about pictures that are held before the camera.
+    pub liveness: LivenessCheck,
     /// How long after its last face a track ends, and how long a resident must be gone to be seen anew.
     pub track_gap: SignedDuration,
 }
@@ -53,6 +78,7 @@ impl Default for MatchPolicy {
             margin: 0.05,
             quality_min: 0.25,
             frames_agreeing: 2,
+            liveness: LivenessCheck::Flag,
             track_gap: SignedDuration::from_secs(3),
         }
     }

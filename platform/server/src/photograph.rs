@@ -8,14 +8,17 @@
 //! | FACE_TURNED | nose over 0.35 eye distances off the middle | the worker's quality of a face reaches 0 at 0.5, a half profile; a choice, not measured |
 //! | FACE_OCCLUDED | detection score under 0.8, or over a tenth of the crop outside the picture | with the mouth covered half of the faces score under 0.82 or are not found, and 1 open face of 100 scores under 0.81; with a mask, dark glasses or half the face covered most are not found at all, which is NO_FACE |
 //! | FACE_DARK | middle of the face under 40 of 255 on average | at 15 % of its light a face measures 22 and keeps a cosine of 0.81 with itself; 99 of 100 well lit ones measure over 100 |
+//! | FACE_NOT_LIVE | liveness under 0.5, where the worker judges it | where the networks draw the line; see the vision worker's page for what they catch |
 //! | FACE_GREY | primary colours under 6 apart on average | grey pictures have 0, those of 9 portraits in colour 44 to 68; the embedder learned in colour |
 //!
 //! Measured on 9 portraits in colour and 119 of the ORL faces, enlarged twice, with the networks that Gatepost comes
 //! with, each face once as it is and once blurred, darkened or painted over. It is a coarse sieve: a face that is
-//! covered and found all the same, or photographed from a screen, passes.
+//! covered and found all the same passes, and so does one photographed from a screen where the worker has no networks
+//! that tell it.
 
 use std::fmt;
 
+use gatepost_matching::LIVE_MIN;
 use gatepost_proto::vision as wire;
 
 const WIDTH_MIN: f32 = 48.0;
@@ -35,6 +38,7 @@ pub enum Unfit {
     Occluded,
     Dark,
     Grey,
+    NotLive,
 }
 
 impl fmt::Display for Unfit {
@@ -46,6 +50,9 @@ impl fmt::Display for Unfit {
             Unfit::Occluded => "part of the face is covered or outside the picture: show the whole face",
             Unfit::Dark => "the face is too dark: put light on it",
             Unfit::Grey => "the photograph has no colours: use one in colour",
+            Unfit::NotLive => {
+                "it looks like a picture of a picture: photograph the person, with some space around the face"
+            }
         })
     }
 }
@@ -68,6 +75,8 @@ pub fn unfit(face: &wire::Face) -> Vec<Unfit> {
         // Little light leaves little colour: that is said once.
         expect(measures.colour >= COLOUR_MIN || measures.brightness < BRIGHTNESS_MIN, Unfit::Grey);
     }
+    // Nothing that is no number passes.
+    expect(face.liveness.is_none_or(|liveness| liveness >= LIVE_MIN), Unfit::NotLive);
     found
 }
 
@@ -101,6 +110,14 @@ mod tests {
             [Unfit::Blurred, Unfit::Turned],
             "what cannot be measured is not fit"
         );
+    }
+
+    #[test]
+    fn a_picture_of_a_picture_is_unfit_where_the_worker_can_tell() {
+        let (face, _) = portrait();
+        let with = |liveness| unfit(&wire::Face { liveness: Some(liveness), ..face.clone() });
+        assert_eq!((with(0.5), with(1.0)), (vec![], vec![]));
+        assert_eq!((with(0.49), with(f32::NAN)), (vec![Unfit::NotLive], vec![Unfit::NotLive]));
     }
 
     #[test]

@@ -8,14 +8,17 @@ use gatepost_domain::{
     sighting::{Sighting, too_soon},
 };
 use gatepost_matching::{
-    MatchPolicy, ModelId,
+    LivenessCheck, MatchPolicy, ModelId,
     calibration::{Calibration, Threshold},
 };
 use gatepost_storage::{Misidentification, MisidentificationReason, SearchableFace, StoreError, Tx};
 use opentelemetry::KeyValue;
 use serde::{Deserialize, Serialize};
 
-use crate::{platform::Platform, problem::Problem};
+use crate::{
+    platform::Platform,
+    problem::{Problem, settle},
+};
 
 /// A community's recognition policy, as it is kept.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -28,6 +31,41 @@ pub struct RecognitionPolicy {
     /// Who is searched for.
     #[serde(default)]
     pub scope: SearchScope,
+    /// What is done about pictures that are held before a camera. The default is not written: the previous release, which
+    /// may run beside this one, does not know the word.
+    #[serde(default, skip_serializing_if = "Liveness::is_default")]
+    pub liveness: Liveness,
+}
+
+/// What is done about a passer-by who is more like a picture than like a living face.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Liveness {
+    /// Nothing.
+    Off,
+    /// Staff are told, and the resident is reminded all the same. The default: a picture gains nothing but a reminder to
+    /// its true owner, and how many living residents the networks would take for pictures at a gate's own camera is
+    /// known only once it was looked at. A community that has looked may suppress.
+    #[default]
+    Flag,
+    /// Staff are told, and nobody is reminded.
+    Suppress,
+}
+
+impl Liveness {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl From<Liveness> for LivenessCheck {
+    fn from(liveness: Liveness) -> Self {
+        match liveness {
+            Liveness::Off => Self::Off,
+            Liveness::Flag => Self::Flag,
+            Liveness::Suppress => Self::Suppress,
+        }
+    }
 }
 
 /// Whose faces a gate compares with.
@@ -44,7 +82,7 @@ pub enum SearchScope {
 
 impl Default for RecognitionPolicy {
     fn default() -> Self {
-        Self { false_alarm_rate: 0.01, calibration: None, scope: SearchScope::default() }
+        Self { false_alarm_rate: 0.01, calibration: None, scope: SearchScope::default(), liveness: Liveness::default() }
     }
 }
 
@@ -124,18 +162,47 @@ impl Platform {
         Ok(false)
     }
 
-    async fn flag(&self, tx: &Tx, sighting: &Sighting, before: (GateId, Timestamp)) -> Result<(), Problem> {
-        let mistaken = Misidentification {
+    /// A picture of the resident was held before a gate's camera, as far as can be told: that is recorded for staff. Of
+    /// who has no parcel due nothing is recorded, and of who is flagged already nothing more.
+    pub async fn not_live(&self, sighting: &Sighting) -> Result<(), Problem> {
+        settle(|| self.try_not_live(sighting)).await
+    }
+
+    async fn try_not_live(&self, sighting: &Sighting) -> Result<(), Problem> {
+        let tx = self.store.write().await?;
+        let waits = !tx.waiting_parcels(sighting.resident).await?.is_empty();
+        if !waits || tx.is_flagged(sighting.resident, MisidentificationReason::NotLive).await? {
+            return Ok(());
+        }
+        if tx.insert_misidentification(&self.mistaken(sighting, MisidentificationReason::NotLive, None)).await? {
+            self.metrics.misidentifications.add(1, &[KeyValue::new("reason", "not_live")]);
+            tracing::warn!(gate.id = %sighting.gate, "more like a picture of a resident than like a living face");
+        }
+        tx.commit().await?;
+        Ok(())
+    }
+
+    fn mistaken(
+        &self,
+        sighting: &Sighting,
+        reason: MisidentificationReason,
+        other: Option<(GateId, Timestamp)>,
+    ) -> Misidentification {
+        Misidentification {
             resident: sighting.resident,
             community: sighting.community.clone(),
-            reason: MisidentificationReason::TwoGates,
+            reason,
             gate: sighting.gate.clone(),
             seen_at: sighting.seen_at,
             similarity: sighting.similarity,
-            other: Some(before),
+            other,
             reported_at: self.now(),
             settled_at: None,
-        };
+        }
+    }
+
+    async fn flag(&self, tx: &Tx, sighting: &Sighting, before: (GateId, Timestamp)) -> Result<(), Problem> {
+        let mistaken = self.mistaken(sighting, MisidentificationReason::TwoGates, Some(before));
         if tx.insert_misidentification(&mistaken).await? {
             self.metrics.misidentifications.add(1, &[KeyValue::new("reason", "two_gates")]);
             tracing::warn!(gate.id = %sighting.gate, "a resident at two gates sooner than anybody walks: no reminder");

@@ -241,6 +241,8 @@ pub enum MisidentificationReason {
     NotMe,
     /// Seen at another gate sooner than anybody walks there.
     TwoGates,
+    /// More like a picture held before the camera than like a living face.
+    NotLive,
 }
 
 /// A sighting that was of somebody else.

@@ -43,6 +43,9 @@ pub async fn what_was_mistaken_is_kept_until_the_faces_go(bench: Bench) {
             assert_eq!(tx.insert_misidentification(one).await, Ok(news));
         }
     }
+    let flagged = async |who, reason| tx.is_flagged(resident_id(who), reason).await.unwrap();
+    assert!(flagged(2, MisidentificationReason::TwoGates).await && !flagged(2, MisidentificationReason::NotLive).await);
+    assert!(!flagged(1, MisidentificationReason::TwoGates).await);
     let listed = tx.misidentifications(&id("lotus"), 10).await.unwrap();
     assert_eq!(listed, [gates.clone(), second.clone(), first.clone()]);
     assert_eq!(tx.misidentifications(&id("lotus"), 1).await.unwrap(), [gates]);

@@ -1,8 +1,9 @@
 //! Vision workers of the test's own, for tests where only the protocol matters.
 //!
 //! A scripted frame is a few words instead of a picture, which the platform passes on unopened: `face 王芳`,
-//! `nobody`, `blurred 王芳`, `between 王芳 陈伟`, `face 王芳 + face 陈伟`, `not a jpeg`, `too large`, `failure`.
-//! The same name is the same face, different names are as different as faces can be.
+//! `nobody`, `blurred 王芳`, `alive 王芳`, `picture 王芳`, `between 王芳 陈伟`, `face 王芳 + face 陈伟`, `not a jpeg`, `too large`, `failure`.
+//! Of `alive` faces and of `picture`s the worker says how living they are; of others it does not know. The same name is
+//! the same face, different names are as different as faces can be.
 
 use std::{
     collections::HashMap,
@@ -28,6 +29,8 @@ pub const SCRIPTED_MODEL: &str = "yunet-2023mar+sface-2021dec@000000000000";
 const DIMENSION: usize = 128;
 const GOOD: f32 = 0.9;
 const BLURRED: f32 = 0.05;
+const ALIVE: f32 = 0.9;
+const PICTURE: f32 = 0.2;
 
 /// As many equal frames as a passage has.
 pub fn scripted_frames(words: &str, count: usize) -> Vec<Bytes> {
@@ -122,6 +125,8 @@ impl Faces {
             match kind {
                 "face" | "between" => result.faces.push(self.face(&names, number, GOOD)),
                 "blurred" => result.faces.push(self.face(&names, number, BLURRED)),
+                "alive" => result.faces.push(Face { liveness: Some(ALIVE), ..self.face(&names, number, GOOD) }),
+                "picture" => result.faces.push(Face { liveness: Some(PICTURE), ..self.face(&names, number, GOOD) }),
                 "nobody" => {}
                 "too" => result.error = FrameError::TooLarge.into(),
                 "failure" => result.error = FrameError::Internal.into(),

@@ -7,7 +7,7 @@ use super::{ObservedFace, TrackId, TrackVerdict};
 use crate::bounds::BoundingBox;
 use crate::embedding::{Embedding, MeanEmbedding};
 use crate::gallery::Gallery;
-use crate::verdict::{MatchPolicy, Verdict};
+use crate::verdict::{LIVE_MIN, LivenessCheck, MatchPolicy, Verdict};
 
 /// How far ahead a face's motion is believed.
 const FORESIGHT_S: f32 = 1.0;
@@ -29,8 +29,33 @@ pub(super) struct Track {
     mean: MeanEmbedding,
     votes: Vec<Votes>,
     ambiguous_frames: u32,
+    liveness: Liveness,
+    /// Whom it shows, while its faces are not taken for living ones; also after it was named.
+    shown: Option<(ResidentId, f32)>,
     /// Who it is, once that is decided.
     pub(super) resident: Option<ResidentId>,
+}
+
+/// How alive its usable faces are, each by its quality.
+#[derive(Debug, Default)]
+struct Liveness {
+    sum: f32,
+    weight: f32,
+}
+
+impl Liveness {
+    /// A worker's nonsense is no number and counts as none.
+    fn add(&mut self, liveness: Option<f32>, weight: f32) {
+        if let Some(liveness) = liveness.filter(|liveness| (0.0..=1.0).contains(liveness)) {
+            self.sum += liveness * weight;
+            self.weight += weight;
+        }
+    }
+
+    /// Whether they are taken for living ones, as all are of which nothing is known.
+    fn is_live(&self) -> bool {
+        self.weight == 0.0 || self.sum / self.weight >= LIVE_MIN
+    }
 }
 
 /// The frames that were for one resident.
@@ -55,6 +80,8 @@ impl Track {
             mean: MeanEmbedding::default(),
             votes: Vec::new(),
             ambiguous_frames: 0,
+            liveness: Liveness::default(),
+            shown: None,
             resident: None,
         }
     }
@@ -97,10 +124,11 @@ impl Track {
         self.usable_faces = self.usable_faces.saturating_add(1);
         let weight = face.quality.clamp(f32::MIN_POSITIVE, 1.0);
         self.mean.add(&face.embedding, weight);
+        self.liveness.add(face.liveness, weight);
         match verdict {
             Some(Verdict::Known { resident, .. }) => self.count(resident, weight),
             Some(Verdict::Ambiguous) => self.ambiguous_frames = self.ambiguous_frames.saturating_add(1),
-            Some(Verdict::Unknown | Verdict::LowQuality) | None => {}
+            Some(Verdict::NotLive { .. } | Verdict::Unknown | Verdict::LowQuality) | None => {}
         }
     }
 
@@ -118,7 +146,8 @@ impl Track {
     }
 
     /// Names a resident if enough frames voted so, they outweigh all other votes, and the mean of the whole track
-    /// says the same. The mean alone could be one sharp outlier; the votes alone could be a face between two.
+    /// says the same. The mean alone could be one sharp outlier; the votes alone could be a face between two. Where the
+    /// policy suppresses what is not living, it has to be living too: later frames may show that it is.
     pub(super) fn decide(&mut self, gallery: &Gallery, policy: &MatchPolicy) -> Option<(ResidentId, Verdict)> {
         let leader = self.votes.iter().max_by(|left, right| left.weight.total_cmp(&right.weight))?;
         let cast: f32 = self.votes.iter().map(|votes| votes.weight).sum();
@@ -128,16 +157,30 @@ impl Track {
         let ranking = gallery.search_checked(&self.mean()?);
         let verdict = policy.judge(&ranking, 1.0, gallery);
         match verdict {
-            Verdict::Known { resident, .. } if resident == leader.resident => {
+            Verdict::Known { resident, similarity, .. } if resident == leader.resident => {
+                self.shown = Some((resident, similarity));
+                if policy.liveness == LivenessCheck::Suppress && !self.liveness.is_live() {
+                    return None;
+                }
                 self.resident = Some(resident);
                 Some((resident, verdict))
             }
-            Verdict::Known { .. } | Verdict::Ambiguous | Verdict::Unknown | Verdict::LowQuality => None,
+            Verdict::Known { .. }
+            | Verdict::NotLive { .. }
+            | Verdict::Ambiguous
+            | Verdict::Unknown
+            | Verdict::LowQuality => None,
         }
     }
 
-    /// What is left to say when the track ends: nothing if it was named.
+    /// What is left to say when the track ends: nothing if it was named, unless it was a picture.
     pub(super) fn last_word(&self, policy: &MatchPolicy) -> Option<TrackVerdict> {
+        if let Some((resident, similarity)) = self.shown
+            && policy.liveness != LivenessCheck::Off
+            && !self.liveness.is_live()
+        {
+            return Some(self.verdict(Verdict::NotLive { resident, similarity }));
+        }
         if self.resident.is_some() {
             return None;
         }

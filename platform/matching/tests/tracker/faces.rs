@@ -65,7 +65,7 @@ pub fn gallery(people: impl IntoIterator<Item = u64>) -> Gallery {
 
 pub fn face(embedding: Embedding, x: f32, quality: f32) -> ObservedFace {
     let bounds = BoundingBox { x, y: 100.0, width: 60.0, height: 80.0 };
-    ObservedFace { bounds, quality, score: 0.9, embedding }
+    ObservedFace { bounds, quality, score: 0.9, liveness: None, embedding }
 }
 
 /// A camera, its tracker and everything the tracker ever said.

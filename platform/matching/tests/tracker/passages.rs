@@ -1,7 +1,9 @@
 //! People walking past a camera, as its tracker sees them.
 
 use crate::faces::{Camera, at, between, face, photograph, resident};
-use gatepost_matching::{Embedding, EmbeddingError, ModelId, ObservedFace, TrackVerdict, Tracker, Verdict};
+use gatepost_matching::{
+    Embedding, EmbeddingError, LivenessCheck, ModelId, ObservedFace, TrackVerdict, Tracker, Verdict,
+};
 
 const ADA: u64 = 1;
 const BEN: u64 = 2;
@@ -12,7 +14,7 @@ fn names(said: &[TrackVerdict]) -> Vec<gatepost_domain::id::ResidentId> {
     said.iter()
         .filter_map(|said| match said.verdict {
             Verdict::Known { resident, .. } => Some(resident),
-            Verdict::Ambiguous | Verdict::Unknown | Verdict::LowQuality => None,
+            Verdict::NotLive { .. } | Verdict::Ambiguous | Verdict::Unknown | Verdict::LowQuality => None,
         })
         .collect()
 }
@@ -210,4 +212,52 @@ fn nothing_of_a_face_prints() {
     let printed = format!("{:?} {:?}", camera.tracker, camera.gallery);
     assert!(printed.contains("Sum(..)") && printed.contains("1 templates)"), "{printed}");
     assert!(!printed.contains("values"), "{printed}");
+}
+
+fn shown(shot: u64, liveness: f32) -> Vec<ObservedFace> {
+    vec![ObservedFace { liveness: Some(liveness), ..face(photograph(ADA, 0.5, shot), 10.0, 0.8) }]
+}
+
+#[test]
+fn a_picture_of_a_resident_is_said_of_when_it_is_gone() {
+    for (check, named) in [(LivenessCheck::Flag, true), (LivenessCheck::Suppress, false), (LivenessCheck::Off, true)] {
+        let mut camera = Camera::looking_for([ADA, BEN]);
+        camera.policy.liveness = check;
+        for shot in 0..6 {
+            camera.frame(shot * 100, shown(shot as u64, 0.3));
+        }
+        assert_eq!(names(&camera.said).len(), usize::from(named), "{check:?}");
+        let said = camera.leave(60_000);
+        let pictured = matches!(said.last().unwrap().verdict, Verdict::NotLive { resident: who, similarity }
+            if who == resident(ADA) && similarity > 0.7);
+        assert_eq!(pictured, check != LivenessCheck::Off, "{check:?}: {said:?}");
+        assert_eq!(said.len(), usize::from(named) + usize::from(pictured));
+    }
+}
+
+#[test]
+fn whether_a_face_is_alive_is_a_matter_of_all_its_frames() {
+    let mut camera = Camera::looking_for([ADA, BEN]);
+    camera.policy.liveness = LivenessCheck::Suppress;
+    for (shot, liveness) in [(0, 0.1), (1, 0.3), (2, 0.9)] {
+        camera.frame(shot * 100, shown(shot as u64, liveness));
+        assert_eq!(names(&camera.said), [], "{shot}");
+    }
+    camera.frame(300, shown(3, 0.95));
+    assert_eq!(names(&camera.said), [resident(ADA)], "0.56 on average");
+    // A worker's nonsense, and a blurred face, say nothing.
+    camera.frame(400, shown(4, f32::NAN));
+    camera.frame(500, shown(5, -7.0));
+    camera.frame(600, vec![ObservedFace { quality: 0.1, ..shown(6, 0.0).remove(0) }]);
+    assert_eq!(camera.leave(60_000).len(), 1);
+}
+
+#[test]
+fn a_picture_of_a_stranger_is_nobodys() {
+    let mut camera = Camera::looking_for([BEN]);
+    camera.policy.liveness = LivenessCheck::Suppress;
+    for shot in 0..4 {
+        camera.frame(shot * 100, shown(shot as u64, 0.1));
+    }
+    assert_eq!(verdicts(&camera.leave(60_000)), [Verdict::Unknown]);
 }

@@ -3,12 +3,13 @@
 use std::path::PathBuf;
 
 use anyhow::Context as _;
-use clap::Subcommand;
+use clap::{Subcommand, ValueEnum};
 use gatepost_matching::calibration::Calibration;
 use gatepost_proto::v1::{
     self, ConflictResolution, GetRecognitionPolicyRequest, ListEnrolmentConflictsRequest,
-    ListMisidentificationsRequest, MisidentificationReason, RecognitionPolicy, ReportMisidentificationRequest,
-    SearchScope, SetRecognitionPolicyRequest, SettleEnrolmentConflictRequest, SettleMisidentificationRequest,
+    ListMisidentificationsRequest, LivenessCheck, MisidentificationReason, RecognitionPolicy,
+    ReportMisidentificationRequest, SearchScope, SetRecognitionPolicyRequest, SettleEnrolmentConflictRequest,
+    SettleMisidentificationRequest,
 };
 use jiff::Timestamp;
 use serde_json::json;
@@ -35,6 +36,9 @@ pub(super) enum Command {
         /// Compare with the faces of all consenting residents, not only of those with a parcel due.
         #[arg(long)]
         all_consenting: bool,
+        /// What to do about pictures of faces held before a camera; works with a vision worker that can tell them.
+        #[arg(long, value_enum, default_value = "flag")]
+        liveness: LivenessChoice,
     },
     /// Show a community's policy, and the threshold in force for as many faces as are searched now.
     Show {
@@ -82,15 +86,40 @@ pub(super) enum Command {
     },
 }
 
+/// What to do about a picture of a resident.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(super) enum LivenessChoice {
+    /// Nothing.
+    Off,
+    /// Remind, and list it under `mistaken`.
+    Flag,
+    /// List it, and do not remind.
+    Suppress,
+}
+
+impl From<LivenessChoice> for LivenessCheck {
+    fn from(choice: LivenessChoice) -> Self {
+        match choice {
+            LivenessChoice::Off => Self::Off,
+            LivenessChoice::Flag => Self::Flag,
+            LivenessChoice::Suppress => Self::Suppress,
+        }
+    }
+}
+
 /// Runs one command.
 pub(super) async fn run(client: &Client, command: Command, json: bool) -> anyhow::Result<()> {
     let request_id = request_id::fresh();
     match command {
-        Command::Set { community, false_alarms, calibration, all_consenting } => {
+        Command::Set { community, false_alarms, calibration, all_consenting, liveness } => {
             let calibration = calibration.map(read).transpose()?;
             let scope = if all_consenting { SearchScope::AllConsenting } else { SearchScope::WaitingOnly };
-            let policy = RecognitionPolicy { false_alarm_rate: false_alarms, calibration, search_scope: scope.into() };
-            let policy = Some(policy);
+            let policy = Some(RecognitionPolicy {
+                false_alarm_rate: false_alarms,
+                calibration,
+                search_scope: scope.into(),
+                liveness_check: LivenessCheck::from(liveness).into(),
+            });
             let request = SetRecognitionPolicyRequest { request_id, community_id: community, policy };
             answer(client.communities().set_recognition_policy(request).await)?;
             println!("recognition policy set");
@@ -153,6 +182,11 @@ async fn show(client: &Client, community: String, json: bool) -> anyhow::Result<
     let request = GetRecognitionPolicyRequest { community_id: community };
     let shown = answer(client.communities().get_recognition_policy(request).await)?;
     let policy = shown.policy.unwrap_or_default();
+    let liveness = match policy.liveness_check() {
+        LivenessCheck::Off => "off",
+        LivenessCheck::Unspecified | LivenessCheck::Flag => "flag",
+        LivenessCheck::Suppress => "suppress",
+    };
     let mut list = Listing::new(&[
         "false_alarms",
         "faces_searched",
@@ -161,6 +195,7 @@ async fn show(client: &Client, community: String, json: bool) -> anyhow::Result<
         "extrapolated",
         "measured_on",
         "mistake_stands",
+        "liveness",
     ]);
     list.push([
         json!(policy.false_alarm_rate),
@@ -170,6 +205,7 @@ async fn show(client: &Client, community: String, json: bool) -> anyhow::Result<
         json!(shown.extrapolated),
         json!(shown.source),
         json!(shown.misidentification_stands),
+        json!(liveness),
     ]);
     Ok(list.print(json)?)
 }
@@ -207,6 +243,7 @@ async fn mistaken(client: &Client, community: String, json: bool) -> anyhow::Res
         let reason = match one.reason() {
             MisidentificationReason::NotMe => "not me",
             MisidentificationReason::TwoGates => "two gates",
+            MisidentificationReason::NotLive => "not live",
             MisidentificationReason::Unspecified => "unknown",
         };
         list.push([

@@ -71,7 +71,12 @@ impl GateService for Gates {
             sequence: i64::MIN,
         };
         let (requests, draining) = (request.into_inner(), self.draining.clone());
-        tokio::spawn(async move { session.run(requests, draining).await });
+        tokio::spawn(async move {
+            session.run(requests, draining).await;
+            if let Err(problem) = session.gate.leave(&session.platform).await {
+                tracing::error!(error = %problem, "the end of a passage was lost");
+            }
+        });
         Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
     }
 
@@ -237,6 +242,9 @@ impl Session {
         self.platform.metrics.frame_age.record(age.max(0.0), &[]);
         self.count("looked_at");
         let showings = if analysis.result.faces.is_empty() {
+            if let Err(problem) = self.gate.nobody(&self.platform, looked.captured_at).await {
+                tracing::error!(error = %problem, "the end of a passage was lost");
+            }
             Vec::new()
         } else {
             match self.gate.look(&self.platform, analysis, looked.captured_at).await {

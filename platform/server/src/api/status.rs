@@ -225,6 +225,7 @@ fn unfit(what: Unfit) -> &'static str {
         Unfit::Occluded => "FACE_OCCLUDED",
         Unfit::Dark => "FACE_DARK",
         Unfit::Grey => "FACE_GREY",
+        Unfit::NotLive => "FACE_NOT_LIVE",
     }
 }
 

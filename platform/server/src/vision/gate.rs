@@ -6,7 +6,7 @@ use gatepost_domain::{
     id::{CommunityId, GateId, ResidentId},
     sighting::Sighting,
 };
-use gatepost_matching::{BoundingBox, Embedding, MatchPolicy, ModelId, ObservedFace, Tracker, Verdict};
+use gatepost_matching::{BoundingBox, Embedding, MatchPolicy, ModelId, ObservedFace, TrackVerdict, Tracker, Verdict};
 use gatepost_proto::vision as wire;
 use gatepost_storage::{Channel, Delivery, Tx};
 use opentelemetry::KeyValue;
@@ -57,6 +57,7 @@ impl Gate {
         };
         let templates = searchable.gallery().len();
         let chosen = policy.threshold(Some(&model), templates).threshold;
+        self.policy.liveness = policy.liveness.into();
         self.policy.threshold = chosen.similarity.max(platform.config.vision.similarity_min.unwrap_or(-1.0));
         let faces = observed(&model, result.faces, &searchable);
         let verdicts = match self.tracker.observe(captured_at, faces, searchable.gallery(), &self.policy) {
@@ -68,13 +69,39 @@ impl Gate {
         };
         let mut showings = Vec::new();
         for track in verdicts {
-            platform.metrics.verdicts.add(1, &[KeyValue::new("verdict", name(&track.verdict))]);
             if let Verdict::Known { resident, similarity, .. } = track.verdict {
+                count(platform, &track.verdict);
                 let sighting = self.sighting(resident, track.seen_at, Some(similarity));
                 showings.extend(see(platform, sighting, &passage).await?);
+            } else {
+                self.ended(platform, track).await?;
             }
         }
         Ok(showings)
+    }
+
+    /// Takes note of a frame without faces: whose track is over now, has walked on.
+    pub async fn nobody(&mut self, platform: &Platform, captured_at: Timestamp) -> Result<(), Problem> {
+        for track in self.tracker.expire(captured_at, &self.policy) {
+            self.ended(platform, track).await?;
+        }
+        Ok(())
+    }
+
+    /// The camera has gone: everybody's track is over.
+    pub async fn leave(&mut self, platform: &Platform) -> Result<(), Problem> {
+        for track in self.tracker.finish(&self.policy) {
+            self.ended(platform, track).await?;
+        }
+        Ok(())
+    }
+
+    async fn ended(&self, platform: &Platform, track: TrackVerdict) -> Result<(), Problem> {
+        count(platform, &track.verdict);
+        if let Verdict::NotLive { resident, similarity } = track.verdict {
+            platform.not_live(&self.sighting(resident, track.seen_at, Some(similarity))).await?;
+        }
+        Ok(())
     }
 
     /// Which gate.
@@ -141,14 +168,19 @@ fn observed(model: &ModelId, faces: Vec<wire::Face>, searchable: &Searchable) ->
             let bounds = face.r#box?;
             let bounds = BoundingBox { x: bounds.x, y: bounds.y, width: bounds.width, height: bounds.height };
             let embedding = searchable.turn(Embedding::new(model, face.embedding).ok()?).ok()?;
-            Some(ObservedFace { bounds, quality: face.quality, score: face.score, embedding })
+            Some(ObservedFace { bounds, quality: face.quality, score: face.score, liveness: face.liveness, embedding })
         })
         .collect()
+}
+
+fn count(platform: &Platform, verdict: &Verdict) {
+    platform.metrics.verdicts.add(1, &[KeyValue::new("verdict", name(verdict))]);
 }
 
 fn name(verdict: &Verdict) -> &'static str {
     match verdict {
         Verdict::Known { .. } => "known",
+        Verdict::NotLive { .. } => "not_live",
         Verdict::Ambiguous => "ambiguous",
         Verdict::Unknown => "unknown",
         Verdict::LowQuality => "low_quality",

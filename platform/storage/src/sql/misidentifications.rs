@@ -101,6 +101,18 @@ impl Tx {
         Ok(row.is_some())
     }
 
+    /// Whether a sighting of this resident for that reason waits for staff already.
+    pub async fn is_flagged(&self, resident: ResidentId, reason: MisidentificationReason) -> Result<bool, StoreError> {
+        let row = Entity::find()
+            .filter(Column::Resident.eq(resident.0))
+            .filter(Column::Reason.eq(reason.word()))
+            .filter(Column::SettledAt.is_null())
+            .one(&self.transaction)
+            .await
+            .map_err(failure)?;
+        Ok(row.is_some())
+    }
+
     /// Takes back the notices of one reminder that are still to be delivered; says how many.
     pub async fn withdraw_notices(
         &self,

@@ -65,6 +65,7 @@ words!(Resolution {
 words!(MisidentificationReason {
     MisidentificationReason::NotMe => "not_me",
     MisidentificationReason::TwoGates => "two_gates",
+    MisidentificationReason::NotLive => "not_live",
 });
 words!(Channel { Channel::GateDisplay => "gate_display", Channel::Webhook => "webhook", Channel::Email => "email" });
 words!(Delivery { Delivery::Pending => "pending", Delivery::Delivered => "delivered", Delivery::Failed => "failed" });

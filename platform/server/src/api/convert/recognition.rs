@@ -7,7 +7,7 @@ use gatepost_storage::{EnrolmentConflict, Misidentification, MisidentificationRe
 use super::instant_to_proto;
 use crate::{
     problem::Problem,
-    recognition::{RecognitionPolicy, SearchScope},
+    recognition::{Liveness, RecognitionPolicy, SearchScope},
 };
 
 /// Reads a policy and refuses what cannot work.
@@ -19,7 +19,8 @@ pub fn policy(policy: v1::RecognitionPolicy) -> Result<RecognitionPolicy, Proble
         return Err(Problem::invalid("policy.false_alarm_rate", "0.000001 to 0.1; 0 for the default of 0.01"));
     }
     let calibration = policy.calibration.map(calibration).transpose()?;
-    Ok(RecognitionPolicy { false_alarm_rate, calibration, scope: scope(policy.search_scope)? })
+    let (scope, liveness) = (scope(policy.search_scope)?, liveness(policy.liveness_check)?);
+    Ok(RecognitionPolicy { false_alarm_rate, calibration, scope, liveness })
 }
 
 fn scope(scope: i32) -> Result<SearchScope, Problem> {
@@ -27,6 +28,15 @@ fn scope(scope: i32) -> Result<SearchScope, Problem> {
         Ok(v1::SearchScope::Unspecified | v1::SearchScope::WaitingOnly) => Ok(SearchScope::WaitingOnly),
         Ok(v1::SearchScope::AllConsenting) => Ok(SearchScope::AllConsenting),
         Err(_) => Err(Problem::invalid("policy.search_scope", "WAITING_ONLY, ALL_CONSENTING, or unset for the former")),
+    }
+}
+
+fn liveness(check: i32) -> Result<Liveness, Problem> {
+    match v1::LivenessCheck::try_from(check) {
+        Ok(v1::LivenessCheck::Off) => Ok(Liveness::Off),
+        Ok(v1::LivenessCheck::Unspecified | v1::LivenessCheck::Flag) => Ok(Liveness::Flag),
+        Ok(v1::LivenessCheck::Suppress) => Ok(Liveness::Suppress),
+        Err(_) => Err(Problem::invalid("policy.liveness_check", "OFF, FLAG, SUPPRESS, or unset for FLAG")),
     }
 }
 
@@ -65,6 +75,11 @@ pub fn policy_to_proto(policy: &RecognitionPolicy) -> v1::RecognitionPolicy {
             SearchScope::WaitingOnly => v1::SearchScope::WaitingOnly.into(),
             SearchScope::AllConsenting => v1::SearchScope::AllConsenting.into(),
         },
+        liveness_check: match policy.liveness {
+            Liveness::Off => v1::LivenessCheck::Off.into(),
+            Liveness::Flag => v1::LivenessCheck::Flag.into(),
+            Liveness::Suppress => v1::LivenessCheck::Suppress.into(),
+        },
     }
 }
 
@@ -101,6 +116,7 @@ pub fn misidentification_to_proto(mistaken: &Misidentification) -> v1::Misidenti
     let reason = match mistaken.reason {
         MisidentificationReason::NotMe => v1::MisidentificationReason::NotMe,
         MisidentificationReason::TwoGates => v1::MisidentificationReason::TwoGates,
+        MisidentificationReason::NotLive => v1::MisidentificationReason::NotLive,
     };
     v1::Misidentification {
         resident_id: mistaken.resident.to_string(),
