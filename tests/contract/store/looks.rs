@@ -27,7 +27,7 @@ pub async fn looks_at_once_stand_one_after_the_other(bench: Bench) {
         let store = bench.store.clone();
         async move {
             let tx = store.write().await.unwrap();
-            let chain = (number % 2 == 0).then_some("lotus");
+            let chain = number.is_multiple_of(2).then_some("lotus");
             tx.append_look(look(chain, 0, &[7, 3, 7])).await.unwrap();
             tx.commit().await.unwrap();
         }
