@@ -26,6 +26,7 @@ mod community_administrator;
 mod consent;
 mod courier_webhooks;
 mod crash;
+mod decisions;
 mod development_tls;
 mod door_delivery;
 mod enrolment;

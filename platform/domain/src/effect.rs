@@ -4,6 +4,7 @@
 
 use crate::{
     Timestamp,
+    decision::Decision,
     id::{CompartmentId, GateId, LockerId, ResidentId},
     parcel::Parcel,
 };
@@ -17,17 +18,24 @@ pub struct Step {
     pub effects: Vec<Effect>,
     /// Whether there is anything to save.
     pub changed: bool,
+    /// Why, where that is recorded; also of a reminder that was withheld, which changes nothing.
+    pub decision: Option<Decision>,
 }
 
 impl Step {
     /// A step that had been taken before.
     pub fn unchanged(parcel: Parcel) -> Self {
-        Self { parcel, effects: Vec::new(), changed: false }
+        Self { parcel, effects: Vec::new(), changed: false, decision: None }
     }
 
     /// A step that changed the parcel.
     pub fn changed(parcel: Parcel, effects: Vec<Effect>) -> Self {
-        Self { parcel, effects, changed: true }
+        Self { parcel, effects, changed: true, decision: None }
+    }
+
+    /// The same, with the reason.
+    pub fn because(self, decision: Decision) -> Self {
+        Self { decision: Some(decision), ..self }
     }
 }
 

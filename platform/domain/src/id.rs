@@ -134,6 +134,10 @@ made_id! {
     /// One enrolled face.
     TemplateId, "tpl"
 }
+made_id! {
+    /// One recorded decision.
+    DecisionId, "dec"
+}
 
 chosen_id! {
     /// A residential community.

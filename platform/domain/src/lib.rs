@@ -27,6 +27,7 @@
 
 pub mod community;
 pub mod consent;
+pub mod decision;
 pub mod effect;
 pub mod id;
 pub mod journey;

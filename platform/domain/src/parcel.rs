@@ -6,6 +6,7 @@
 use std::fmt;
 
 use jiff::SignedDuration;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     Timestamp,
@@ -153,7 +154,8 @@ impl Hold {
 }
 
 /// What T2 of a stay counts from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum RecallBasis {
     /// The deposit.
     Deposit,

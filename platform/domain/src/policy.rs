@@ -75,7 +75,8 @@ pub struct PolicyLayer {
 }
 
 /// Where a layer stands; a later one decides over an earlier one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Layer {
     /// The built-in defaults.
     Default,
@@ -97,6 +98,28 @@ impl Layer {
             Layer::Courier => "courier",
         }
     }
+}
+
+/// Which layer decided a field, and which version of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Origin {
+    /// The layer.
+    pub layer: Layer,
+    /// How often the layer had been set by then; 0 of the defaults.
+    pub version: i64,
+}
+
+/// Which layer decided each field, by the field's name.
+pub type Origins = BTreeMap<String, Origin>;
+
+/// As [`merge`], of layers with their versions.
+pub fn merge_versions(layers: &[(Layer, PolicyLayer, i64)]) -> (WaitingPolicy, Origins) {
+    let values: Vec<_> = layers.iter().map(|(layer, values, _)| (*layer, values)).collect();
+    let (policy, decided) = merge(&values);
+    let version = |of: Layer| layers.iter().find(|(layer, ..)| *layer == of).map_or(0, |(.., version)| *version);
+    let origin = |(field, layer): (&str, Layer)| (field.to_owned(), Origin { layer, version: version(layer) });
+    (policy, decided.into_iter().map(origin).collect())
 }
 
 /// Why a policy is refused.

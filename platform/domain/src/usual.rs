@@ -61,12 +61,12 @@ pub fn is_quiet(at: Timestamp, time_zone: &TimeZone, policy: &WaitingPolicy) -> 
     is_quiet_minute(minute_of_day(&at.to_zoned(time_zone.clone())), policy)
 }
 
-fn is_quiet_minute(minute: u16, policy: &WaitingPolicy) -> bool {
+pub(crate) fn is_quiet_minute(minute: u16, policy: &WaitingPolicy) -> bool {
     let (from, to) = (policy.quiet_from_minute, policy.quiet_to_minute);
     if from <= to { (from..to).contains(&minute) } else { minute >= from || minute < to }
 }
 
-fn minute_of_day(at: &Zoned) -> u16 {
+pub(crate) fn minute_of_day(at: &Zoned) -> u16 {
     u16::from(at.hour().unsigned_abs()) * 60 + u16::from(at.minute().unsigned_abs())
 }
 

@@ -21,6 +21,12 @@ pub struct CalibrationPoint {
     pub false_match_rate: f64,
 }
 
+impl CalibrationPoint {
+    fn log(&self) -> f64 {
+        self.false_match_rate.log10()
+    }
+}
+
 /// What was measured, with which model and on what.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -120,27 +126,34 @@ impl Calibration {
 
     /// The threshold at which a stranger's face finds somebody among `templates` with the rate `false_alarms`.
     pub fn threshold(&self, false_alarms: f64, templates: usize) -> Threshold {
-        // ln_1p and exp_m1: for a rare rate and many templates, 1 minus a number next to 1 would lose all digits.
-        let rate = -f64::exp_m1(f64::ln_1p(-false_alarms) / templates.max(1) as f64);
-        let log = |point: &CalibrationPoint| point.false_match_rate.log10();
+        let rate = Self::rate(false_alarms, templates);
         let on_line = |from: &CalibrationPoint, to: &CalibrationPoint| {
-            let share = (rate.log10() - log(from)) / (log(to) - log(from));
+            let share = (rate.log10() - from.log()) / (to.log() - from.log());
             f64::from(from.similarity) + share * f64::from(to.similarity - from.similarity)
         };
         let next = self.points.iter().position(|point| point.false_match_rate <= rate);
         let (similarity, extrapolated) = match next {
             Some(0) => (f64::from(self.points[0].similarity), false),
             Some(next) => (on_line(&self.points[next - 1], &self.points[next]), false),
-            None => {
-                let [.., last] = &self.points[..] else {
-                    return Threshold { similarity: 1.0, false_match_rate: rate, extrapolated: true };
-                };
-                let tenfold = self.points.iter().rev().find(|point| log(point) >= log(last) + 1.0);
-                let from = tenfold.unwrap_or(&self.points[0]);
-                (on_line(from, last), true)
-            }
+            None => match self.extrapolated_from() {
+                Some((from, last)) => (on_line(from, last), true),
+                None => return Threshold { similarity: 1.0, false_match_rate: rate, extrapolated: true },
+            },
         };
         Threshold { similarity: similarity.clamp(-1.0, 1.0) as f32, false_match_rate: rate, extrapolated }
+    }
+
+    /// The rate at which a comparison may err.
+    pub(crate) fn rate(false_alarms: f64, templates: usize) -> f64 {
+        // ln_1p and exp_m1: for a rare rate and many templates, 1 minus a number next to 1 would lose all digits.
+        -f64::exp_m1(f64::ln_1p(-false_alarms) / templates.max(1) as f64)
+    }
+
+    /// The rarest point, and the one before it that is tenfold as frequent, or the first.
+    pub(crate) fn extrapolated_from(&self) -> Option<(&CalibrationPoint, &CalibrationPoint)> {
+        let [first, .., last] = &self.points[..] else { return None };
+        let tenfold = self.points.iter().rev().find(|point| point.log() >= last.log() + 1.0);
+        Some((tenfold.unwrap_or(first), last))
     }
 }
 

@@ -7,6 +7,7 @@
 pub mod bounds;
 pub mod calibration;
 pub mod embedding;
+pub mod finding;
 pub mod gallery;
 pub mod track;
 pub mod transform;
@@ -14,6 +15,7 @@ pub mod verdict;
 
 pub use bounds::BoundingBox;
 pub use embedding::{Embedding, EmbeddingError, ModelId};
+pub use finding::{Chosen, Evidence, Figures, Finding};
 pub use gallery::{Gallery, Ranking};
 pub use track::{ObservedFace, TrackId, TrackVerdict, Tracker};
 pub use transform::Transform;

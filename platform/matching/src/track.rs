@@ -10,7 +10,8 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::bounds::BoundingBox;
 use crate::embedding::{Embedding, EmbeddingError, ModelId};
-use crate::gallery::Gallery;
+use crate::finding::Evidence;
+use crate::gallery::{Gallery, Ranking};
 use crate::verdict::{MatchPolicy, Verdict};
 
 mod association;
@@ -56,6 +57,10 @@ pub struct TrackVerdict {
     pub seen_at: Timestamp,
     /// How many faces the track had by then.
     pub faces: u32,
+    /// What it was decided by.
+    pub evidence: Evidence,
+    /// Who resembles it most, and who next. Of a track that nobody resembles, nobody.
+    pub like: [Option<ResidentId>; 2],
 }
 
 /// The tracks of one camera.
@@ -196,7 +201,7 @@ impl Tracker {
         assigned: &[Option<usize>],
         gallery: &Gallery,
         policy: &MatchPolicy,
-    ) -> Vec<Option<Verdict>> {
+    ) -> Vec<Option<(Ranking, Verdict)>> {
         let nameless = |track: &Option<usize>| track.is_none_or(|track| self.tracks[track].resident.is_none());
         let asking: Vec<usize> = (0..faces.len())
             .filter(|face| policy.is_usable(faces[*face].quality) && nameless(&assigned[*face]))
@@ -204,7 +209,7 @@ impl Tracker {
         let embeddings: Vec<&Embedding> = asking.iter().map(|face| &faces[*face].embedding).collect();
         let mut said = vec![None; faces.len()];
         for (face, ranking) in asking.into_iter().zip(gallery.search_all_checked(&embeddings)) {
-            said[face] = Some(policy.judge(&ranking, faces[face].quality, gallery));
+            said[face] = Some((ranking, policy.judge(&ranking, faces[face].quality, gallery)));
         }
         said
     }
@@ -235,7 +240,7 @@ impl Tracker {
             let known_passage = self.named.get(&resident).is_some_and(|seen| track.continues(*seen, policy));
             self.named.insert(resident, captured);
             if !known_passage {
-                verdicts.push(track.verdict(verdict));
+                verdicts.push(verdict);
             }
         }
         verdicts

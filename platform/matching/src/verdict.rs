@@ -3,7 +3,10 @@
 use gatepost_domain::id::ResidentId;
 use jiff::SignedDuration;
 
-use crate::gallery::{Gallery, Ranking};
+use crate::{
+    finding::{Figures, Finding},
+    gallery::{Gallery, Ranking},
+};
 
 /// What is said about a face. Only `Known` names anybody.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -88,22 +91,17 @@ impl MatchPolicy {
     /// How many templates the default's threshold is meant for.
     pub const GALLERY_BASE: usize = 100;
 
-    /// The least cosine at which a face is taken for this resident: more than the threshold, if somebody else was.
-    fn threshold_for(&self, resident: ResidentId, gallery: &Gallery) -> f32 {
-        gallery.mistaken_at(resident).map_or(self.threshold, |mistaken| self.threshold.max(mistaken + self.margin))
-    }
-
     /// What a single face says by itself.
     pub fn judge(&self, ranking: &Ranking, quality: f32, gallery: &Gallery) -> Verdict {
         if !self.is_usable(quality) {
             return Verdict::LowQuality;
         }
-        match ranking.best {
-            Some((resident, similarity)) if similarity >= self.threshold_for(resident, gallery) => {
-                let margin = ranking.margin();
-                if margin < self.margin { Verdict::Ambiguous } else { Verdict::Known { resident, similarity, margin } }
-            }
-            Some(_) | None => Verdict::Unknown,
+        let Some((resident, similarity)) = ranking.best else { return Verdict::Unknown };
+        let second = ranking.second.map(|(_, similarity)| similarity);
+        match Figures::from(self).judge(Some(similarity), second, gallery.mistaken_at(resident)) {
+            Finding::Known { similarity, margin } => Verdict::Known { resident, similarity, margin },
+            Finding::Ambiguous => Verdict::Ambiguous,
+            Finding::Unknown | Finding::LowQuality | Finding::Undecided => Verdict::Unknown,
         }
     }
 

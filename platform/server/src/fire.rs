@@ -17,6 +17,7 @@ use gatepost_storage::Tx;
 use opentelemetry::KeyValue;
 
 use crate::{
+    decision::{self, Subject},
     failpoint,
     journey::Setting,
     platform::Platform,
@@ -85,7 +86,7 @@ impl Platform {
         let residents: Vec<ResidentId> = due.iter().filter_map(|parcel| parcel.addressee().resident_id()).collect();
         let pickups = tx.pickups_of(&residents, PICKUPS_MAX as u64).await?;
         let mut communities: HashMap<CommunityId, Arc<_>> = HashMap::new();
-        let mut policies: HashMap<(CommunityId, CourierId), Arc<_>> = HashMap::new();
+        let mut policies: HashMap<(CommunityId, CourierId), (Arc<_>, Arc<_>)> = HashMap::new();
         let mut taken = Vec::with_capacity(due.len());
         for parcel in due {
             let facts = parcel.facts();
@@ -98,10 +99,10 @@ impl Platform {
             };
             let key = (facts.community.clone(), facts.courier.clone());
             let policy = match policies.get(&key) {
-                Some(known) => Arc::clone(known),
+                Some(known) => known.clone(),
                 None => {
-                    let found = self.policy(tx, &key.0, Some(&key.1)).await?;
-                    Arc::clone(policies.entry(key).or_insert(Arc::new(found)))
+                    let (policy, origins) = self.policy_with_origins(tx, &key.0, Some(&key.1)).await?;
+                    policies.entry(key).or_insert((Arc::new(policy), Arc::new(origins))).clone()
                 }
             };
             let its = parcel.addressee().resident_id().and_then(|resident| pickups.get(&resident));
@@ -146,6 +147,22 @@ impl Platform {
         }
         tx.insert_notices(&notices).await?;
         tx.append_events(&events).await?;
+        self.keep_reasons(tx, taken, now).await
+    }
+
+    /// Why these steps were taken.
+    async fn keep_reasons(&self, tx: &Tx, taken: &[Taken], now: Timestamp) -> Result<(), Problem> {
+        let mut kept = Vec::new();
+        for Taken { step, setting, .. } in taken {
+            let Some(decision) = step.decision.clone() else { continue };
+            let (about, record) = (Subject::of(&step.parcel), decision::with_policy(decision, setting, None));
+            if step.effects.is_empty() {
+                self.keep_decision(tx, about, &record, now).await?;
+            } else {
+                kept.push(self.decision_row(about, &record, now)?);
+            }
+        }
+        tx.insert_decisions(&kept).await?;
         Ok(())
     }
 

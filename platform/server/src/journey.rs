@@ -10,7 +10,7 @@ use gatepost_domain::{
     id::{BuildingId, NoticeId, ParcelId, ResidentId},
     journey::{Circumstances, remind},
     placement::{self, Candidate, Need, Occupied, Placement, Unusable},
-    policy::WaitingPolicy,
+    policy::{Origins, WaitingPolicy},
     recipient::Addressee,
     resident::Resident,
     sighting::Sighting,
@@ -22,6 +22,7 @@ use gatepost_storage::{Channel, Delivery, NoticeRecord, StoreError, Tx};
 use opentelemetry::KeyValue;
 
 use crate::{
+    decision::{self, Recognition, Subject},
     platform::Platform,
     premises::Premises,
     problem::{Problem, settle},
@@ -34,6 +35,8 @@ pub struct Setting {
     pub community: Arc<Community>,
     /// In effect for the parcel.
     pub policy: Arc<WaitingPolicy>,
+    /// Which layers decided it.
+    pub origins: Arc<Origins>,
     /// The present.
     pub now: Timestamp,
     pickups: Vec<Timestamp>,
@@ -44,7 +47,7 @@ impl Setting {
     /// Of what was loaded.
     pub fn new(
         community: Arc<Community>,
-        policy: Arc<WaitingPolicy>,
+        (policy, origins): (Arc<WaitingPolicy>, Arc<Origins>),
         now: Timestamp,
         parcel: &Parcel,
         pickups: Vec<Timestamp>,
@@ -55,7 +58,7 @@ impl Setting {
             }
             Addressee::Unresolved(_) => String::new(),
         };
-        Self { community, policy, now, pickups, building_name }
+        Self { community, policy, origins, now, pickups, building_name }
     }
 
     /// As the domain takes it.
@@ -89,12 +92,12 @@ impl Platform {
     pub async fn setting(&self, tx: &Tx, parcel: &Parcel, now: Timestamp) -> Result<Setting, Problem> {
         let facts = parcel.facts();
         let community = Arc::clone(&self.premises(tx, &facts.community).await?.community);
-        let policy = self.policy(tx, &facts.community, Some(&facts.courier)).await?;
+        let (policy, origins) = self.policy_with_origins(tx, &facts.community, Some(&facts.courier)).await?;
         let pickups = match parcel.addressee().resident_id() {
             Some(resident) => tx.pickups(resident, PICKUPS_MAX as u64).await?,
             None => Vec::new(),
         };
-        Ok(Setting::new(community, Arc::new(policy), now, parcel, pickups))
+        Ok(Setting::new(community, (Arc::new(policy), Arc::new(origins)), now, parcel, pickups))
     }
 
     /// Saves a step: the parcel, and everything it asks of the world. Returns the parcel as saved.
@@ -119,6 +122,10 @@ impl Platform {
                     self.write_notices(tx, &parcel, notice.resident, &notice.cause, setting).await?;
                 }
             }
+        }
+        if let Some(decision) = step.decision {
+            let record = decision::with_policy(decision, setting, None);
+            self.keep_decision(tx, Subject::of(&parcel), &record, setting.now).await?;
         }
         self.metrics.step(&parcel);
         Ok(parcel)
@@ -249,30 +256,42 @@ impl Platform {
     }
 
     /// A resident was recognised at a gate. Returns the parcels they were reminded of.
-    pub async fn seen(&self, sighting: &Sighting, passage: &Passage) -> Result<Vec<Parcel>, Problem> {
-        settle(|| self.try_seen(sighting, passage)).await
+    pub async fn seen(
+        &self,
+        sighting: &Sighting,
+        passage: &Passage,
+        recognition: &Recognition,
+    ) -> Result<Vec<Parcel>, Problem> {
+        settle(|| self.try_seen(sighting, passage, recognition)).await
     }
 
-    async fn try_seen(&self, sighting: &Sighting, passage: &Passage) -> Result<Vec<Parcel>, Problem> {
+    async fn try_seen(
+        &self,
+        sighting: &Sighting,
+        passage: &Passage,
+        recognition: &Recognition,
+    ) -> Result<Vec<Parcel>, Problem> {
         let tx = self.store.write().await?;
-        let reminded = self.remind_seen(&tx, sighting, Some(passage)).await?;
+        let reminded = self.remind_seen(&tx, sighting, Some((passage, recognition))).await?;
         self.commit_steps(tx, &reminded).await?;
         Ok(reminded)
     }
 
-    /// As [`Platform::seen`], within the caller's transaction. With the passage of the deciding frame, the parcel's
-    /// trace tells of frame and worker too: before, nobody knew that they belonged to this parcel.
+    /// As [`Platform::seen`], within the caller's transaction. `own` is our own recognition's, and none where a smart camera
+    /// said who it was. With the passage of the deciding frame, the parcel's trace tells of frame and worker too: before,
+    /// nobody knew that they belonged to this parcel.
     pub async fn remind_seen(
         &self,
         tx: &Tx,
         sighting: &Sighting,
-        passage: Option<&Passage>,
+        own: Option<(&Passage, &Recognition)>,
     ) -> Result<Vec<Parcel>, Problem> {
         let now = self.now();
         let mut reminded = Vec::new();
         let waiting = tx.waiting_parcels(sighting.resident).await?;
         // Without a parcel, nobody's ways are remembered.
-        if waiting.is_empty() || self.is_elsewhere(tx, sighting).await? {
+        let recognition = own.map(|(_, recognition)| recognition);
+        if waiting.is_empty() || self.is_elsewhere(tx, sighting, recognition).await? {
             return Ok(reminded);
         }
         for parcel in waiting {
@@ -280,12 +299,18 @@ impl Platform {
             telemetry::span_parent(&span, &parcel.facts().traceparent);
             let work = async {
                 let setting = self.setting(tx, &parcel, now).await?;
-                let step = remind::seen_at_gate(parcel, sighting, setting.circumstances());
+                let mut step = remind::seen_at_gate(parcel, sighting, setting.circumstances());
                 let changed = step.changed;
-                if let Some(passage) = passage.filter(|_| changed) {
+                if let Some((passage, _)) = own.filter(|_| changed) {
                     record_passage(passage);
                 }
-                Ok::<_, Problem>((self.save(tx, step, &setting).await?, changed))
+                let decision = step.decision.take();
+                let parcel = self.save(tx, step, &setting).await?;
+                if let Some(decision) = decision {
+                    let record = decision::with_policy(decision, &setting, recognition.cloned());
+                    self.keep_decision(tx, Subject::of(&parcel), &record, now).await?;
+                }
+                Ok::<_, Problem>((parcel, changed))
             };
             let (parcel, changed) = tracing::Instrument::instrument(work, span).await?;
             if changed {

@@ -6,6 +6,7 @@ mod api;
 mod auth;
 pub mod config;
 mod courier_webhooks;
+mod decision;
 mod erasure;
 mod export;
 pub mod failpoint;

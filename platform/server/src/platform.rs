@@ -191,8 +191,16 @@ impl Platform {
         community: &CommunityId,
         courier: Option<&gatepost_domain::id::CourierId>,
     ) -> Result<policy::WaitingPolicy, StoreError> {
-        let layers = tx.layers_for(community, courier).await?;
-        let layers: Vec<_> = layers.iter().map(|(layer, values)| (*layer, values)).collect();
-        Ok(policy::merge(&layers).0)
+        Ok(self.policy_with_origins(tx, community, courier).await?.0)
+    }
+
+    /// The same, with the layers that decided.
+    pub async fn policy_with_origins(
+        &self,
+        tx: &Tx,
+        community: &CommunityId,
+        courier: Option<&gatepost_domain::id::CourierId>,
+    ) -> Result<(policy::WaitingPolicy, policy::Origins), StoreError> {
+        Ok(policy::merge_versions(&tx.layers_for(community, courier).await?))
     }
 }

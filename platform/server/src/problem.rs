@@ -183,6 +183,7 @@ pub enum Missing {
     Reminder,
     Misidentification,
     Conflict,
+    Decision,
     Endpoint,
     Erasure,
 }
@@ -201,6 +202,7 @@ impl Missing {
             Missing::Reminder => "reminder at a gate",
             Missing::Misidentification => "misidentification",
             Missing::Conflict => "enrolment conflict",
+            Missing::Decision => "decision",
             Missing::Endpoint => "webhook endpoint",
             Missing::Erasure => "erasure",
         }

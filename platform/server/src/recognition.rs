@@ -4,18 +4,18 @@ use std::ops::RangeInclusive;
 
 use gatepost_domain::{
     Timestamp,
+    decision::{Answer, Decision, Inputs, TwoGatesInputs},
     id::{CommunityId, GateId},
-    sighting::{Sighting, too_soon},
+    policy::Origins,
+    sighting::Sighting,
 };
-use gatepost_matching::{
-    LivenessCheck, MatchPolicy, ModelId,
-    calibration::{Calibration, Threshold},
-};
+use gatepost_matching::{Chosen, LivenessCheck, MatchPolicy, ModelId, calibration::Calibration};
 use gatepost_storage::{Misidentification, MisidentificationReason, SearchableFace, StoreError, Tx};
 use opentelemetry::KeyValue;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    decision::{Recognition, Record, Subject},
     platform::Platform,
     problem::{Problem, settle},
 };
@@ -35,6 +35,9 @@ pub struct RecognitionPolicy {
     /// may run beside this one, does not know the word.
     #[serde(default, skip_serializing_if = "Liveness::is_default")]
     pub liveness: Liveness,
+    /// How often it had been set; 0 of the default.
+    #[serde(skip)]
+    pub version: i64,
 }
 
 /// What is done about a passer-by who is more like a picture than like a living face.
@@ -82,14 +85,9 @@ pub enum SearchScope {
 
 impl Default for RecognitionPolicy {
     fn default() -> Self {
-        Self { false_alarm_rate: 0.01, calibration: None, scope: SearchScope::default(), liveness: Liveness::default() }
+        let (scope, liveness) = (SearchScope::default(), Liveness::default());
+        Self { false_alarm_rate: 0.01, calibration: None, scope, liveness, version: 0 }
     }
-}
-
-/// A threshold, and what it was chosen from.
-pub struct InForce {
-    pub threshold: Threshold,
-    pub source: String,
 }
 
 impl RecognitionPolicy {
@@ -97,9 +95,10 @@ impl RecognitionPolicy {
     pub const RATES: RangeInclusive<f64> = 1e-6..=0.1;
 
     /// From the community's row, or the default.
-    pub fn read(row: Option<&str>) -> Result<Self, Problem> {
-        let Some(row) = row else { return Ok(Self::default()) };
-        serde_json::from_str(row).map_err(|_| Problem::Bug("a recognition policy in the database cannot be read"))
+    pub fn read(row: Option<(String, i64)>) -> Result<Self, Problem> {
+        let Some((row, version)) = row else { return Ok(Self::default()) };
+        let read = serde_json::from_str(&row).map(|policy: Self| Self { version, ..policy });
+        read.map_err(|_| Problem::Bug("a recognition policy in the database cannot be read"))
     }
 
     /// As the community's row has it.
@@ -120,41 +119,54 @@ impl RecognitionPolicy {
         }
     }
 
-    /// The least cosine of a match among `templates` faces of `model`. A calibration of another model says nothing.
-    pub fn threshold(&self, model: Option<&ModelId>, templates: usize) -> InForce {
+    /// The least cosine of a match among `templates` faces of `model`, and of the installation's settings. A calibration
+    /// of another model says nothing. Small galleries are held to what a hundred templates need: a passer-by shows more
+    /// than one frame.
+    pub fn chosen(&self, model: Option<&ModelId>, templates: usize, least: Option<f32>) -> Chosen {
         let fits = |calibration: &&Calibration| model.is_none_or(|model| calibration.model == model.as_str());
-        let built_in = Calibration::built_in;
-        let (threshold, source) = match self.calibration.as_ref().filter(fits) {
-            Some(own) => (self.chosen(own, templates), own.source.clone()),
-            None => (self.chosen(&built_in(), templates), built_in().source),
-        };
-        InForce { threshold, source }
+        let templates = templates.max(MatchPolicy::GALLERY_BASE);
+        match self.calibration.as_ref().filter(fits) {
+            Some(own) => Chosen::new(own, self.false_alarm_rate, templates, least),
+            None => Chosen::new(&Calibration::built_in(), self.false_alarm_rate, templates, least),
+        }
     }
 
     /// The least cosine by the policy's own calibration.
     pub fn similarity(&self, templates: usize) -> f32 {
-        self.threshold(None, templates).threshold.similarity
-    }
-
-    /// Small galleries are held to what a hundred templates need: a passer-by shows more than one frame.
-    fn chosen(&self, calibration: &Calibration, templates: usize) -> Threshold {
-        calibration.threshold(self.false_alarm_rate, templates.max(MatchPolicy::GALLERY_BASE))
+        self.chosen(None, templates, None).similarity()
     }
 }
 
 impl Platform {
     /// Whether the sighting cannot be true, because the resident was at another gate too shortly before. That is
     /// recorded for staff, and nobody is reminded: one of the two was somebody else, or a picture was held up.
-    pub async fn is_elsewhere(&self, tx: &Tx, sighting: &Sighting) -> Result<bool, Problem> {
+    pub async fn is_elsewhere(
+        &self,
+        tx: &Tx,
+        sighting: &Sighting,
+        recognition: Option<&Recognition>,
+    ) -> Result<bool, Problem> {
         let last = tx.last_sighting(sighting.resident).await?;
         if let Some((gate, at)) = &last
             && *gate != sighting.gate
             && let Some(metres) = self.premises(tx, &sighting.community).await?.between_gates(gate, &sighting.gate)
-            && too_soon(metres, sighting.seen_at.duration_since(*at))
         {
-            // Where the resident was before stays on record: who is seen here again is here no more than before.
-            self.flag(tx, sighting, (gate.clone(), *at)).await?;
-            return Ok(true);
+            let decision = Decision::of(Inputs::TwoGates(TwoGatesInputs {
+                now: self.now(),
+                gate: sighting.gate.clone(),
+                seen_at: sighting.seen_at,
+                other_gate: gate.clone(),
+                other_seen_at: *at,
+                metres,
+            }));
+            if decision.answer == Answer::Suppress {
+                // Where the resident was before stays on record: who is seen here again is here no more than before.
+                let before = (gate.clone(), *at);
+                let record =
+                    Record { decision: Some(decision), policy: Origins::new(), recognition: recognition.cloned() };
+                self.flag(tx, sighting, before, &record).await?;
+                return Ok(true);
+            }
         }
         if last.is_none_or(|(_, at)| sighting.seen_at >= at) {
             tx.set_last_sighting(sighting.resident, &sighting.gate, sighting.seen_at).await?;
@@ -201,9 +213,16 @@ impl Platform {
         }
     }
 
-    async fn flag(&self, tx: &Tx, sighting: &Sighting, before: (GateId, Timestamp)) -> Result<(), Problem> {
+    async fn flag(
+        &self,
+        tx: &Tx,
+        sighting: &Sighting,
+        before: (GateId, Timestamp),
+        record: &Record,
+    ) -> Result<(), Problem> {
         let mistaken = self.mistaken(sighting, MisidentificationReason::TwoGates, Some(before));
         if tx.insert_misidentification(&mistaken).await? {
+            self.keep_decision(tx, Subject::seen(sighting), record, mistaken.reported_at).await?;
             self.metrics.misidentifications.add(1, &[KeyValue::new("reason", "two_gates")]);
             tracing::warn!(gate.id = %sighting.gate, "a resident at two gates sooner than anybody walks: no reminder");
         }

@@ -19,9 +19,9 @@ pub use self::{
     error::StoreError,
     look::{Look, LookChain},
     record::{
-        Answered, Channel, CommunityKey, ConsentEntry, Courier, Delivery, EnrolmentConflict, EventCursor, Hold, Key,
-        Misidentification, MisidentificationReason, NoticeRecord, PolicyKey, ResidentKey, Resolution, SearchableFace,
-        ShownNotice, StoredEvent, Template,
+        Answered, Channel, CommunityKey, ConsentEntry, Courier, DecisionRecord, Delivery, EnrolmentConflict,
+        EventCursor, Hold, Key, Misidentification, MisidentificationReason, NoticeRecord, PolicyKey, ResidentKey,
+        Resolution, SearchableFace, ShownNotice, StoredEvent, Template,
     },
     redis::{RedisOptions, RedisTimers},
     sql::{Store, Tx},

@@ -1,11 +1,14 @@
 //! What is kept that the domain has no word for. No logic lives here.
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 use gatepost_domain::{
     CourierEvent, ReminderCause, Timestamp,
     consent::Purpose,
-    id::{CommunityId, CompartmentId, CourierId, GateId, KeyId, LockerId, NoticeId, ParcelId, ResidentId, TemplateId},
+    id::{
+        CommunityId, CompartmentId, CourierId, DecisionId, GateId, KeyId, LockerId, NoticeId, ParcelId, ResidentId,
+        TemplateId,
+    },
     parcel::StateName,
     principal::{Principal, Scopes},
 };
@@ -283,6 +286,31 @@ pub struct EnrolmentConflict {
     pub found_at: Timestamp,
     /// What staff found, and when.
     pub settled: Option<(Resolution, Timestamp)>,
+}
+
+/// Why something was decided. Prints its id and its rule.
+#[derive(Clone, PartialEq, Eq)]
+pub struct DecisionRecord {
+    /// The id.
+    pub id: DecisionId,
+    /// Whom it is about, while there is such a resident.
+    pub resident: Option<ResidentId>,
+    /// Which parcel; none when it was decided before one was looked at.
+    pub parcel: Option<ParcelId>,
+    /// Where.
+    pub community: CommunityId,
+    /// By which rule.
+    pub rule: Cow<'static, str>,
+    /// When.
+    pub decided_at: Timestamp,
+    /// What it was decided by. The store never looks inside.
+    pub record: String,
+}
+
+impl fmt::Debug for DecisionRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "DecisionRecord({}, {})", self.id, self.rule)
+    }
 }
 
 /// What staff found when they looked into an enrolment conflict.

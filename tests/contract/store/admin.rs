@@ -56,8 +56,11 @@ pub async fn policy_layers_are_kept(bench: Bench) {
     let all = tx.policy_layers().await.unwrap();
     assert_eq!(all.len(), 4);
     assert_eq!(all[0], (PolicyKey::Tenant, layer(hours(1))));
-    let for_both =
-        [(Layer::Tenant, layer(hours(1))), (Layer::Community, layer(hours(2))), (Layer::Courier, layer(hours(3)))];
+    let for_both = [
+        (Layer::Tenant, layer(hours(1)), 2),
+        (Layer::Community, layer(hours(2)), 1),
+        (Layer::Courier, layer(hours(3)), 1),
+    ];
     assert_eq!(tx.layers_for(&lotus, Some(&swift)).await.unwrap(), for_both);
     assert_eq!(tx.layers_for(&lotus, None).await.unwrap(), for_both[..2]);
     assert_eq!(tx.layers_for(&id("elsewhere"), None).await.unwrap(), for_both[..1]);

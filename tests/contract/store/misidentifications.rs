@@ -23,9 +23,9 @@ pub async fn a_recognition_policy_is_the_communitys_own(bench: Bench) {
     settle(&bench.store, 0).await;
     let tx = bench.store.write().await.unwrap();
     assert_eq!(tx.recognition_policy(&id("lotus")).await.unwrap(), None);
-    for policy in ["first", "第二"] {
+    for (policy, version) in [("first", 1), ("第二", 2)] {
         tx.set_recognition_policy(&id("lotus"), policy).await.unwrap();
-        assert_eq!(tx.recognition_policy(&id("lotus")).await.unwrap().as_deref(), Some(policy));
+        assert_eq!(tx.recognition_policy(&id("lotus")).await.unwrap(), Some((policy.to_owned(), version)));
     }
     assert_eq!(tx.recognition_policy(&id("elsewhere")).await.unwrap(), None);
     assert_eq!(tx.set_recognition_policy(&id("elsewhere"), "none").await, Err(StoreError::NotFound));

@@ -4,6 +4,7 @@ mod admin;
 mod compartments;
 mod consents;
 mod deadlines;
+mod decisions;
 mod enrolment_conflicts;
 mod events;
 mod fixture;
@@ -95,6 +96,7 @@ promises! {
     misidentifications:
         a_recognition_policy_is_the_communitys_own, what_was_mistaken_is_kept_until_the_faces_go,
         a_search_knows_what_was_mistaken, a_reminders_pending_notices_are_withdrawn, last_sightings_are_forgotten;
+    decisions: decisions_are_kept_until_their_resident_goes, of_what_came_to_nothing_the_last_is_kept;
     notices: two_workers_never_share_a_notice, a_notice_is_tried_until_it_is_done;
     requests: an_answer_is_given_again_until_forgotten, a_request_is_answered_once;
 }

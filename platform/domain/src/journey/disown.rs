@@ -3,6 +3,7 @@
 use super::Circumstances;
 use crate::{
     Step, Timestamp,
+    decision::{Answer, Decision, Inputs, NotMeInputs},
     parcel::{Parcel, State, Stay},
 };
 
@@ -12,11 +13,11 @@ pub fn disown(parcel: Parcel, reminded_at: Timestamp, circumstances: Circumstanc
     let State::Waiting { stay, .. } = &parcel.state else {
         return Step::unchanged(parcel);
     };
-    // Kept in milliseconds.
-    let same = |last: Timestamp| last.as_millisecond() == reminded_at.as_millisecond();
-    if !stay.last_reminded_at.is_some_and(same) {
+    let inputs = NotMeInputs { now: circumstances.now, reminded_at, last_reminded_at: stay.last_reminded_at };
+    let decision = Decision::of(Inputs::NotMe(inputs));
+    if decision.answer != Answer::TakeBack {
         return Step::unchanged(parcel);
     }
     let stay = Stay { reminders_sent: stay.reminders_sent.saturating_sub(1), last_reminded_at: None, ..stay.clone() };
-    super::remind::replan(parcel, stay, circumstances)
+    super::remind::replan(parcel, stay, circumstances).because(decision)
 }

@@ -3,6 +3,7 @@
 use super::{Circumstances, publish, refuse, remind};
 use crate::{
     Refusal, Step,
+    decision::{Answer, Decision, Inputs, RecallInputs},
     effect::EventKind,
     parcel::{Parcel, RecallBasis, ReminderPlan, State, Stay},
     recipient::Addressee,
@@ -10,18 +11,22 @@ use crate::{
 
 /// A timer fired, or the sweep came by: does whatever is due at this instant, which may be nothing.
 pub fn when_due(parcel: Parcel, circumstances: Circumstances<'_>) -> Step {
-    match &parcel.state {
-        State::Waiting { stay, .. } if stay.is_held(circumstances.now) => Step::unchanged(parcel),
-        State::Waiting { stay, .. } if circumstances.now >= stay.recall_at => request(parcel, circumstances),
+    let State::Waiting { stay, .. } = &parcel.state else {
+        return Step::unchanged(parcel);
+    };
+    let decision = Decision::of(Inputs::Recall(RecallInputs::new(stay, circumstances.now)));
+    match decision.answer {
+        _ if stay.is_held(circumstances.now) => Step::unchanged(parcel),
+        Answer::Recall(recall) => request(parcel, recall, circumstances).because(decision),
         _ => remind::at_planned_time(parcel, circumstances),
     }
 }
 
-fn request(parcel: Parcel, circumstances: Circumstances<'_>) -> Step {
+fn request(parcel: Parcel, recall: u32, circumstances: Circumstances<'_>) -> Step {
     let (State::Waiting { stay, .. }, now) = (&parcel.state, circumstances.now) else {
         return Step::unchanged(parcel);
     };
-    let stay = Stay { recalls: stay.recalls + 1, ..stay.clone() };
+    let stay = Stay { recalls: recall, ..stay.clone() };
     let unit = match &parcel.addressee {
         Addressee::Resident { unit, .. } => unit.clone(),
         Addressee::Unresolved(_) => String::new(),

@@ -3,10 +3,11 @@
 use super::Circumstances;
 use crate::{
     Step, Timestamp,
+    decision::{Answer, Decision, Inputs, Occasion, ReminderInputs},
     effect::{CourierEvent, Effect, EventKind, Notice, ReminderCause},
     parcel::{Parcel, ReminderPlan, State, Stay},
     sighting::Sighting,
-    usual::{is_quiet, next_usual_pickup, out_of_quiet},
+    usual::{next_usual_pickup, out_of_quiet},
 };
 
 /// The resident was seen at a gate. Reminds when the parcel has waited T1, outside quiet hours and the cooldown, and
@@ -17,17 +18,16 @@ pub fn seen_at_gate(parcel: Parcel, sighting: &Sighting, circumstances: Circumst
     let State::Waiting { stay, .. } = &parcel.state else {
         return Step::unchanged(parcel);
     };
-    // The frame's own time decides whether T1 had passed, unless the camera's clock is ahead; the present decides
-    // whether T2 has.
-    let seen_at = sighting.seen_at.min(circumstances.now);
-    let waited = seen_at >= stay.remind_from && circumstances.now < stay.recall_at && !stay.is_held(circumstances.now);
-    // Even without a cooldown, one passage told twice is one reminder.
-    let news = stay.last_reminded_at.is_none_or(|last| seen_at > last);
-    if !mine || !waited || !news || !may_remind(stay, circumstances) {
+    if !mine {
         return Step::unchanged(parcel);
     }
+    let occasion = Occasion::SeenAtGate { gate: sighting.gate.clone(), seen_at: sighting.seen_at };
+    let decision = decide(occasion, stay, circumstances);
+    if decision.answer != Answer::Remind {
+        return Step::unchanged(parcel).because(decision);
+    }
     let cause = ReminderCause::SeenAtGate { gate: sighting.gate.clone(), similarity: sighting.similarity };
-    remind(parcel, cause, circumstances)
+    remind(parcel, cause, circumstances).because(decision)
 }
 
 /// T1 has passed, or the planned time has come: plans the next usual hour, or reminds.
@@ -40,22 +40,20 @@ pub(super) fn at_planned_time(parcel: Parcel, circumstances: Circumstances<'_>) 
     match plan {
         ReminderPlan::AtT1 if now >= stay.remind_from => replan(parcel, stay, circumstances),
         ReminderPlan::At(planned) if now >= planned => {
-            if may_remind(&stay, circumstances) {
+            let decision = decide(Occasion::PlannedHour { planned_at: planned }, &stay, circumstances);
+            let step = if decision.answer == Answer::Remind {
                 remind(parcel, ReminderCause::UsualHour, circumstances)
             } else {
                 replan(parcel, stay, circumstances)
-            }
+            };
+            step.because(decision)
         }
         ReminderPlan::AtT1 | ReminderPlan::At(_) | ReminderPlan::Never => Step::unchanged(parcel),
     }
 }
 
-fn may_remind(stay: &Stay, circumstances: Circumstances<'_>) -> bool {
-    let policy = circumstances.policy;
-    let cooled = stay.last_reminded_at.is_none_or(|last| circumstances.now >= last + policy.reminder_cooldown);
-    cooled
-        && stay.reminders_sent < policy.reminders_max
-        && !is_quiet(circumstances.now, circumstances.time_zone, policy)
+fn decide(occasion: Occasion, stay: &Stay, circumstances: Circumstances<'_>) -> Decision {
+    Decision::of(Inputs::Reminder(ReminderInputs::new(occasion, stay, circumstances)))
 }
 
 fn remind(parcel: Parcel, cause: ReminderCause, circumstances: Circumstances<'_>) -> Step {

@@ -6,6 +6,7 @@
 mod fixture;
 
 mod deadlines;
+mod decisions;
 mod habits;
 mod journey;
 mod placement;

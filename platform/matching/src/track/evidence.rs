@@ -6,7 +6,8 @@ use jiff::Timestamp;
 use super::{ObservedFace, TrackId, TrackVerdict};
 use crate::bounds::BoundingBox;
 use crate::embedding::{Embedding, MeanEmbedding};
-use crate::gallery::Gallery;
+use crate::finding::{Ended, Evidence, Figures, Finding, Passing};
+use crate::gallery::{Gallery, Ranking};
 use crate::verdict::{LIVE_MIN, LivenessCheck, MatchPolicy, Verdict};
 
 /// How far ahead a face's motion is believed.
@@ -29,9 +30,11 @@ pub(super) struct Track {
     mean: MeanEmbedding,
     votes: Vec<Votes>,
     ambiguous_frames: u32,
+    /// Of the frames that were like anybody, the most similar one's.
+    nearest: Option<Ranking>,
     liveness: Liveness,
-    /// Whom it shows, while its faces are not taken for living ones; also after it was named.
-    shown: Option<(ResidentId, f32)>,
+    /// Said when it ends, while its faces are not taken for living ones; also after it was named.
+    shown: Option<TrackVerdict>,
     /// Who it is, once that is decided.
     pub(super) resident: Option<ResidentId>,
 }
@@ -80,6 +83,7 @@ impl Track {
             mean: MeanEmbedding::default(),
             votes: Vec::new(),
             ambiguous_frames: 0,
+            nearest: None,
             liveness: Liveness::default(),
             shown: None,
             resident: None,
@@ -107,7 +111,7 @@ impl Track {
         &mut self,
         captured: Timestamp,
         face: &ObservedFace,
-        verdict: Option<Verdict>,
+        said: Option<(Ranking, Verdict)>,
         policy: &MatchPolicy,
     ) {
         let passed = seconds(self.last_seen, captured);
@@ -125,10 +129,15 @@ impl Track {
         let weight = face.quality.clamp(f32::MIN_POSITIVE, 1.0);
         self.mean.add(&face.embedding, weight);
         self.liveness.add(face.liveness, weight);
+        let Some((ranking, verdict)) = said else { return };
         match verdict {
-            Some(Verdict::Known { resident, .. }) => self.count(resident, weight),
-            Some(Verdict::Ambiguous) => self.ambiguous_frames = self.ambiguous_frames.saturating_add(1),
-            Some(Verdict::NotLive { .. } | Verdict::Unknown | Verdict::LowQuality) | None => {}
+            Verdict::Known { resident, .. } => self.count(resident, weight),
+            Verdict::Ambiguous => self.ambiguous_frames = self.ambiguous_frames.saturating_add(1),
+            Verdict::NotLive { .. } | Verdict::Unknown | Verdict::LowQuality => return,
+        }
+        let highest = |of: &Ranking| of.best.map_or(-1.0, |(_, similarity)| similarity);
+        if self.nearest.as_ref().is_none_or(|nearest| highest(&ranking) > highest(nearest)) {
+            self.nearest = Some(ranking);
         }
     }
 
@@ -146,64 +155,80 @@ impl Track {
     }
 
     /// Names a resident if enough frames voted so, they outweigh all other votes, and the mean of the whole track
-    /// says the same. The mean alone could be one sharp outlier; the votes alone could be a face between two. Where the
-    /// policy suppresses what is not living, it has to be living too: later frames may show that it is.
-    pub(super) fn decide(&mut self, gallery: &Gallery, policy: &MatchPolicy) -> Option<(ResidentId, Verdict)> {
+    /// says the same. Where the policy suppresses what is not living, it has to be living too: later frames may show that
+    /// it is.
+    pub(super) fn decide(&mut self, gallery: &Gallery, policy: &MatchPolicy) -> Option<(ResidentId, TrackVerdict)> {
         let leader = self.votes.iter().max_by(|left, right| left.weight.total_cmp(&right.weight))?;
-        let cast: f32 = self.votes.iter().map(|votes| votes.weight).sum();
-        if leader.frames < policy.frames_agreeing.max(1) || leader.weight <= cast - leader.weight {
+        let (resident, figures) = (leader.resident, Figures::from(policy));
+        let votes = Passing {
+            frames: leader.frames,
+            weight: leader.weight,
+            cast: self.votes.iter().map(|votes| votes.weight).sum(),
+            mean_agrees: false,
+            best: None,
+            second: None,
+            mistaken_at: None,
+        };
+        // Before anything is searched for.
+        if !votes.is_enough(&figures) {
             return None;
         }
         let ranking = gallery.search_checked(&self.mean()?);
-        let verdict = policy.judge(&ranking, 1.0, gallery);
-        match verdict {
-            Verdict::Known { resident, similarity, .. } if resident == leader.resident => {
-                self.shown = Some((resident, similarity));
-                if policy.liveness == LivenessCheck::Suppress && !self.liveness.is_live() {
-                    return None;
-                }
-                self.resident = Some(resident);
-                Some((resident, verdict))
-            }
-            Verdict::Known { .. }
-            | Verdict::NotLive { .. }
-            | Verdict::Ambiguous
-            | Verdict::Unknown
-            | Verdict::LowQuality => None,
+        let (best, mean) = ranking.best?;
+        let evidence = Evidence::Passing(Passing {
+            mean_agrees: best == resident,
+            best: Some(mean),
+            second: ranking.second.map(|(_, similarity)| similarity),
+            mistaken_at: gallery.mistaken_at(best),
+            ..votes
+        });
+        let Finding::Known { similarity, margin } = evidence.finding(&figures) else { return None };
+        self.shown = Some(self.verdict(Verdict::NotLive { resident, similarity }, evidence, &ranking));
+        if policy.liveness == LivenessCheck::Suppress && !self.liveness.is_live() {
+            return None;
         }
+        self.resident = Some(resident);
+        let verdict = Verdict::Known { resident, similarity, margin };
+        Some((resident, self.verdict(verdict, evidence, &ranking)))
     }
 
     /// What is left to say when the track ends: nothing if it was named, unless it was a picture.
     pub(super) fn last_word(&self, policy: &MatchPolicy) -> Option<TrackVerdict> {
-        if let Some((resident, similarity)) = self.shown
+        if let Some(shown) = self.shown
             && policy.liveness != LivenessCheck::Off
             && !self.liveness.is_live()
         {
-            return Some(self.verdict(Verdict::NotLive { resident, similarity }));
+            return Some(TrackVerdict { seen_at: self.last_seen, faces: self.faces, ..shown });
         }
         if self.resident.is_some() {
             return None;
         }
         let like_somebody =
             self.votes.iter().fold(self.ambiguous_frames, |sum, votes| sum.saturating_add(votes.frames));
-        let verdict = if self.usable_faces == 0 {
-            Verdict::LowQuality
-        } else if like_somebody >= policy.frames_agreeing.max(1) {
-            // Often enough like a resident, and yet not clearly like one: frames or candidates disagree.
-            Verdict::Ambiguous
-        } else {
-            Verdict::Unknown
+        let nearest = self.nearest.unwrap_or_default();
+        let evidence = Evidence::Ended(Ended {
+            usable: self.usable_faces,
+            like_somebody,
+            best: nearest.best.map(|(_, similarity)| similarity),
+            second: nearest.second.map(|(_, similarity)| similarity),
+        });
+        let verdict = match evidence.finding(&Figures::from(policy)) {
+            Finding::LowQuality => Verdict::LowQuality,
+            Finding::Ambiguous => Verdict::Ambiguous,
+            Finding::Unknown | Finding::Known { .. } | Finding::Undecided => Verdict::Unknown,
         };
-        Some(self.verdict(verdict))
+        Some(self.verdict(verdict, evidence, &nearest))
     }
 
-    pub(super) fn verdict(&self, verdict: Verdict) -> TrackVerdict {
+    fn verdict(&self, verdict: Verdict, evidence: Evidence, ranking: &Ranking) -> TrackVerdict {
         TrackVerdict {
             track: self.id,
             verdict,
             first_seen: self.first_seen,
             seen_at: self.last_seen,
             faces: self.faces,
+            evidence,
+            like: [ranking.best, ranking.second].map(|one| one.map(|(resident, _)| resident)),
         }
     }
 }

@@ -8,6 +8,7 @@ mod communities;
 mod community_file;
 mod connection;
 mod couriers;
+mod explain;
 mod failure;
 mod import;
 mod keys;
@@ -77,6 +78,14 @@ enum Noun {
         /// The resident's id.
         resident: String,
     },
+    /// Explain why somebody was reminded or not, and why a recall was requested.
+    Explain {
+        /// The id of a decision, a parcel or a resident.
+        id: String,
+        /// Fail unless every decision is made again, bit for bit, from what is recorded.
+        #[arg(long)]
+        replay: bool,
+    },
 }
 
 /// Runs one command against the platform.
@@ -96,6 +105,7 @@ pub async fn run(args: AdminArgs) -> anyhow::Result<()> {
         Noun::Parcels(command) => parcels::run(&client, command, json).await,
         Noun::Audit(command) => audit::run(&client, command, json).await,
         Noun::Reminders { resident } => parcels::reminders(&client, resident, json).await,
+        Noun::Explain { id, replay } => explain::run(&client, id, replay, json).await,
     }
 }
 

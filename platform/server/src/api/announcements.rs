@@ -182,7 +182,7 @@ impl Platform {
         let label = wire::label(announcement.recipient.clone().unwrap_or_default())?;
         let premises = self.lock_premises(tx, &facts.community).await?;
         let community = &premises.community;
-        let policy = self.policy(tx, &community.id, Some(courier)).await?;
+        let (policy, origins) = self.policy_with_origins(tx, &community.id, Some(courier)).await?;
         let candidates = tx.candidates(&community.id, &label).await?;
         let resident = resolve(&label, &candidates, &community.topology);
         let mut ranking: Vec<Candidate> = Vec::new();
@@ -201,7 +201,8 @@ impl Platform {
         let best = place::Place { ranking: &ranking, may_deposit, unusable: &[], policy: &policy };
         let step = announce::announce(facts, addressee, best);
         // Nothing that a new parcel asks of the world looks at past pickups.
-        let setting = Setting::new(Arc::clone(community), Arc::new(policy), now, &step.parcel, Vec::new());
+        let policy = (Arc::new(policy), Arc::new(origins));
+        let setting = Setting::new(Arc::clone(community), policy, now, &step.parcel, Vec::new());
         Ok((self.save_placed(tx, step, &setting).await?, ranking))
     }
 }

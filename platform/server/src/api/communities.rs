@@ -131,7 +131,7 @@ impl Communities {
         let tx = self.0.store.read().await?;
         administered(&tx, caller, &community).await?;
         let layers = tx.layers_for(&community, courier.as_ref()).await?;
-        let layers: Vec<_> = layers.iter().map(|(layer, values)| (*layer, values)).collect();
+        let layers: Vec<_> = layers.iter().map(|(layer, values, _)| (*layer, values)).collect();
         let (policy, decided) = policy::merge(&layers);
         Ok(v1::GetWaitingPolicyResponse {
             policy: Some(wire::policy_to_proto(&policy)),

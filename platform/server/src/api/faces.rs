@@ -133,9 +133,9 @@ impl Residents {
 
     /// Everybody of the community whom the face resembles more than its gates allow a stranger to.
     async fn resembling(&self, tx: &Tx, whose: &Resident, found: &Found) -> Result<BTreeMap<ResidentId, f32>, Problem> {
-        let policy = RecognitionPolicy::read(tx.recognition_policy(&whose.community).await?.as_deref())?;
-        let least = |faces| policy.threshold(Some(&found.model), faces).threshold.similarity;
-        let least = |faces| least(faces).max(self.0.config.vision.similarity_min.unwrap_or(-1.0));
+        let policy = RecognitionPolicy::read(tx.recognition_policy(&whose.community).await?)?;
+        let setting = self.0.config.vision.similarity_min;
+        let least = |faces| policy.chosen(Some(&found.model), faces, setting).similarity();
         Ok(self.0.vault.resembling(tx, &whose.community, &found.embedding, self.0.now(), least).await?)
     }
 

@@ -73,8 +73,8 @@ impl GateService for Gates {
         let (requests, draining) = (request.into_inner(), self.draining.clone());
         tokio::spawn(async move {
             session.run(requests, draining).await;
-            if let Err(problem) = session.gate.leave(&session.platform).await {
-                tracing::error!(error = %problem, "the end of a passage was lost");
+            if let Err(problem) = session.gate.finish(&session.platform).await {
+                tracing::error!(error = %problem, "the last faces of a camera were lost");
             }
         });
         Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
@@ -241,20 +241,15 @@ impl Session {
         let age = self.platform.now().duration_since(looked.captured_at).as_secs_f64();
         self.platform.metrics.frame_age.record(age.max(0.0), &[]);
         self.count("looked_at");
-        let showings = if analysis.result.faces.is_empty() {
-            if let Err(problem) = self.gate.nobody(&self.platform, looked.captured_at).await {
-                tracing::error!(error = %problem, "the end of a passage was lost");
-            }
-            Vec::new()
+        let found = if analysis.result.faces.is_empty() {
+            self.gate.nobody(&self.platform, looked.captured_at).await.map(|()| Vec::new())
         } else {
-            match self.gate.look(&self.platform, analysis, looked.captured_at).await {
-                Ok(showings) => showings,
-                Err(problem) => {
-                    tracing::error!(error = %problem, "faces of a frame were lost");
-                    Vec::new()
-                }
-            }
+            self.gate.look(&self.platform, analysis, looked.captured_at).await
         };
+        let showings = found.unwrap_or_else(|problem| {
+            tracing::error!(error = %problem, "faces of a frame were lost");
+            Vec::new()
+        });
         for showing in showings {
             let reached = self.send(Answer::Display(display(&self.platform, &showing))).await;
             if let Err(problem) = showing.shown(&self.platform, reached).await {

@@ -5,6 +5,7 @@ mod communities;
 pub mod convert;
 mod courier_webhooks;
 mod couriers;
+mod decisions;
 mod events;
 mod faces;
 mod gates;

@@ -172,7 +172,7 @@ impl Parcels {
 }
 
 /// A parcel of this courier; anybody else's does not exist.
-async fn own(tx: &Tx, courier: &CourierId, id: &str) -> Result<Parcel, Problem> {
+pub(super) async fn own(tx: &Tx, courier: &CourierId, id: &str) -> Result<Parcel, Problem> {
     let missing = || Problem::NotFound(Missing::Parcel);
     let id: ParcelId = id.parse().map_err(|_| missing())?;
     tx.parcel(id).await?.filter(|parcel| parcel.facts().courier == *courier).ok_or_else(missing)
@@ -316,5 +316,13 @@ impl ParcelService for Parcels {
     async fn list_parcels(&self, request: Request<v1::ListParcelsRequest>) -> Answer<v1::ListParcelsResponse> {
         let courier = courier(&request).map_err(status)?;
         self.list(&courier, request.into_inner()).await.map(Response::new).map_err(status)
+    }
+
+    async fn get_recall_explanation(
+        &self,
+        request: Request<v1::GetRecallExplanationRequest>,
+    ) -> Answer<v1::GetRecallExplanationResponse> {
+        let courier = courier(&request).map_err(status)?;
+        self.recall_explanation(&courier, request.get_ref()).await.map(Response::new).map_err(status)
     }
 }

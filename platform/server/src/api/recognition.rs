@@ -44,7 +44,7 @@ impl Communities {
         {
             return Err(Problem::ModelMismatch { enrolled, offered: calibration.model.clone() });
         }
-        let present = RecognitionPolicy::read(tx.recognition_policy(&community).await?.as_deref())?;
+        let present = RecognitionPolicy::read(tx.recognition_policy(&community).await?)?;
         let looser = |size: &usize| wanted.similarity(*size) < present.similarity(*size);
         if SIZES.iter().any(looser) && tx.misidentification_stands(&community).await? {
             return Err(Problem::MisidentificationStands);
@@ -61,17 +61,18 @@ impl Communities {
     ) -> Result<v1::GetRecognitionPolicyResponse, Problem> {
         let tx = self.0.store.read().await?;
         let community = administered(&tx, caller, &convert::id(&request.community_id, "community_id")?).await?.id;
-        let policy = RecognitionPolicy::read(tx.recognition_policy(&community).await?.as_deref())?;
+        let policy = RecognitionPolicy::read(tx.recognition_policy(&community).await?)?;
         let templates = policy.faces(&tx, &community, self.0.now()).await?.len();
         let model = tx.enrolled_model().await?.map(ModelId::new);
-        let in_force = policy.threshold(model.as_ref(), templates);
+        let in_force = policy.chosen(model.as_ref(), templates, self.0.config.vision.similarity_min);
+        let measured = in_force.measured();
         Ok(v1::GetRecognitionPolicyResponse {
             policy: Some(wire::policy_to_proto(&policy)),
             templates: templates as i64,
-            similarity: self.0.config.vision.similarity_min.unwrap_or(-1.0).max(in_force.threshold.similarity),
-            false_match_rate: in_force.threshold.false_match_rate,
-            extrapolated: in_force.threshold.extrapolated,
-            source: in_force.source,
+            similarity: in_force.similarity(),
+            false_match_rate: measured.false_match_rate,
+            extrapolated: measured.extrapolated,
+            source: in_force.calibration.source,
             margin: MatchPolicy::default().margin,
             misidentification_stands: tx.misidentification_stands(&community).await?,
         })

@@ -149,4 +149,9 @@ impl ResidentService for Residents {
         let (noted, request) = asked(request);
         told(&noted, self.reminders(&caller, &request.resident_id).await)
     }
+
+    async fn list_decisions(&self, request: Request<v1::ListDecisionsRequest>) -> Answer<v1::ListDecisionsResponse> {
+        let caller = caller(&request).map_err(status)?;
+        self.decisions(&caller, request.into_inner()).await.map(Response::new).map_err(status)
+    }
 }

@@ -192,6 +192,7 @@ fn not_found(missing: Missing) -> &'static str {
         Missing::Reminder => "REMINDER_NOT_FOUND",
         Missing::Misidentification => "MISIDENTIFICATION_NOT_FOUND",
         Missing::Conflict => "CONFLICT_NOT_FOUND",
+        Missing::Decision => "DECISION_NOT_FOUND",
         Missing::Endpoint => "ENDPOINT_NOT_FOUND",
         Missing::Erasure => "ERASURE_NOT_FOUND",
     }

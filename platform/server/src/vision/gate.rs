@@ -6,14 +6,17 @@ use gatepost_domain::{
     id::{CommunityId, GateId, ResidentId},
     sighting::Sighting,
 };
-use gatepost_matching::{BoundingBox, Embedding, MatchPolicy, ModelId, ObservedFace, TrackVerdict, Tracker, Verdict};
+use gatepost_matching::{
+    BoundingBox, Chosen, Embedding, Figures, MatchPolicy, ModelId, ObservedFace, TrackVerdict, Tracker, Verdict,
+};
 use gatepost_proto::vision as wire;
 use gatepost_storage::{Channel, Delivery, Tx};
 use opentelemetry::KeyValue;
 
 use super::hub::{Analysis, Passage};
 use crate::{
-    notification::wording, platform::Platform, problem::Problem, recognition::RecognitionPolicy, vault::Searchable,
+    decision::Recognition, notification::wording, platform::Platform, problem::Problem, recognition::RecognitionPolicy,
+    vault::Searchable,
 };
 
 /// One camera's passers-by. Dropped with the camera's stream, and with it every unmatched face.
@@ -22,6 +25,15 @@ pub struct Gate {
     gate: GateId,
     tracker: Tracker,
     policy: MatchPolicy,
+    basis: Option<Basis>,
+}
+
+/// What the last faces were compared with, and by which figures.
+struct Basis {
+    model: String,
+    gallery: usize,
+    chosen: Chosen,
+    policy_version: i64,
 }
 
 /// What the display should say, and the notices that are delivered by its saying so.
@@ -38,7 +50,7 @@ impl Gate {
         let defaults = MatchPolicy::default();
         let policy =
             MatchPolicy { frames_agreeing: settings.frames_agreeing.unwrap_or(defaults.frames_agreeing), ..defaults };
-        Self { community, gate, tracker: Tracker::new(), policy }
+        Self { community, gate, tracker: Tracker::new(), policy, basis: None }
     }
 
     /// Takes in the faces of one frame.
@@ -51,14 +63,15 @@ impl Gate {
         let Analysis { model, result, passage } = analysis;
         let (searchable, policy) = {
             let tx = platform.store.read().await?;
-            let policy = RecognitionPolicy::read(tx.recognition_policy(&self.community).await?.as_deref())?;
+            let policy = RecognitionPolicy::read(tx.recognition_policy(&self.community).await?)?;
             let faces = policy.faces(&tx, &self.community, platform.now()).await?;
             (platform.vault.searchable(&tx, &self.community, &model, faces).await?, policy)
         };
-        let templates = searchable.gallery().len();
-        let chosen = policy.threshold(Some(&model), templates).threshold;
+        let gallery = searchable.gallery().len();
+        let chosen = policy.chosen(Some(&model), gallery, platform.config.vision.similarity_min);
         self.policy.liveness = policy.liveness.into();
-        self.policy.threshold = chosen.similarity.max(platform.config.vision.similarity_min.unwrap_or(-1.0));
+        self.policy.threshold = chosen.similarity();
+        self.basis = Some(Basis { model: model.as_str().to_owned(), gallery, chosen, policy_version: policy.version });
         let faces = observed(&model, result.faces, &searchable);
         let verdicts = match self.tracker.observe(captured_at, faces, searchable.gallery(), &self.policy) {
             Ok(verdicts) => verdicts,
@@ -69,39 +82,72 @@ impl Gate {
         };
         let mut showings = Vec::new();
         for track in verdicts {
-            if let Verdict::Known { resident, similarity, .. } = track.verdict {
-                count(platform, &track.verdict);
-                let sighting = self.sighting(resident, track.seen_at, Some(similarity));
-                showings.extend(see(platform, sighting, &passage).await?);
-            } else {
-                self.ended(platform, track).await?;
+            if let Some(showing) = self.conclude(platform, &track, Some(&passage)).await? {
+                showings.push(showing);
             }
         }
         Ok(showings)
     }
 
-    /// Takes note of a frame without faces: whose track is over now, has walked on.
+    /// Ends the tracks of those who are gone by then, of a frame without faces.
     pub async fn nobody(&mut self, platform: &Platform, captured_at: Timestamp) -> Result<(), Problem> {
         for track in self.tracker.expire(captured_at, &self.policy) {
-            self.ended(platform, track).await?;
+            self.conclude(platform, &track, None).await?;
         }
         Ok(())
     }
 
-    /// The camera has gone: everybody's track is over.
-    pub async fn leave(&mut self, platform: &Platform) -> Result<(), Problem> {
+    /// Ends every track: the camera is gone.
+    pub async fn finish(&mut self, platform: &Platform) -> Result<(), Problem> {
         for track in self.tracker.finish(&self.policy) {
-            self.ended(platform, track).await?;
+            self.conclude(platform, &track, None).await?;
         }
         Ok(())
     }
 
-    async fn ended(&self, platform: &Platform, track: TrackVerdict) -> Result<(), Problem> {
+    async fn conclude(
+        &self,
+        platform: &Platform,
+        track: &TrackVerdict,
+        passage: Option<&Passage>,
+    ) -> Result<Option<Showing>, Problem> {
         count(platform, &track.verdict);
-        if let Verdict::NotLive { resident, similarity } = track.verdict {
-            platform.not_live(&self.sighting(resident, track.seen_at, Some(similarity))).await?;
+        let Some(basis) = &self.basis else { return Ok(None) };
+        match (track.verdict, passage) {
+            (Verdict::Known { resident, similarity, .. }, Some(passage)) => {
+                let sighting = self.sighting(resident, track.seen_at, Some(similarity));
+                see(platform, sighting, passage, &self.recognition(basis, track, true)).await
+            }
+            (Verdict::Ambiguous, _) => {
+                for (resident, nearest) in track.like.into_iter().zip([true, false]) {
+                    let Some(resident) = resident else { continue };
+                    let sighting = self.sighting(resident, track.seen_at, None);
+                    platform.not_clear(&sighting, &self.recognition(basis, track, nearest)).await?;
+                }
+                Ok(None)
+            }
+            (Verdict::NotLive { resident, similarity }, _) => {
+                platform.not_live(&self.sighting(resident, track.seen_at, Some(similarity))).await?;
+                Ok(None)
+            }
+            (Verdict::Known { .. } | Verdict::Unknown | Verdict::LowQuality, _) => Ok(None),
         }
-        Ok(())
+    }
+
+    fn recognition(&self, basis: &Basis, track: &TrackVerdict, nearest: bool) -> Recognition {
+        let figures = Figures::from(&self.policy);
+        Recognition {
+            gate: self.gate.clone(),
+            nearest,
+            seen_at: track.seen_at,
+            model: basis.model.clone(),
+            gallery: basis.gallery,
+            chosen: basis.chosen.clone(),
+            policy_version: basis.policy_version,
+            figures,
+            evidence: track.evidence,
+            finding: track.evidence.finding(&figures),
+        }
     }
 
     /// Which gate.
@@ -115,8 +161,13 @@ impl Gate {
 }
 
 /// A resident was recognised: reminds, and tells what the display should say.
-async fn see(platform: &Platform, sighting: Sighting, passage: &Passage) -> Result<Option<Showing>, Problem> {
-    let reminded = platform.seen(&sighting, passage).await?;
+async fn see(
+    platform: &Platform,
+    sighting: Sighting,
+    passage: &Passage,
+    recognition: &Recognition,
+) -> Result<Option<Showing>, Problem> {
+    let reminded = platform.seen(&sighting, passage, recognition).await?;
     showing(&platform.store.read().await?, sighting, &reminded).await
 }
 

@@ -79,6 +79,7 @@ table!(policy_layer, "policy_layer", {
     #[sea_orm(primary_key, auto_increment = false)]
     subject: String,
     layer: String,
+    version: i64,
 });
 
 table!(request, "request", {
@@ -231,6 +232,17 @@ table!(signing_key, "signing_key", {
     master: String,
     wrapped: Vec<u8>,
     created_at: i64,
+});
+
+table!(decision, "decision", {
+    #[sea_orm(primary_key, auto_increment = false)]
+    id: Uuid,
+    resident: Option<Uuid>,
+    parcel: Option<Uuid>,
+    community: String,
+    rule: String,
+    decided_at: i64,
+    record: String,
 });
 
 table!(community_key, "community_key", {

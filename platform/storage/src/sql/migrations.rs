@@ -21,6 +21,7 @@ impl MigratorTrait for Migrator {
             Box::new(OnPostgres(Step { name: "0009_event_keys", sql: include_str!("migrations/0009_event_keys.sql") })),
             Box::new(Step { name: "0010_enrolment", sql: include_str!("migrations/0010_enrolment.sql") }),
             Box::new(Step { name: "0011_looks", sql: include_str!("migrations/0011_looks.sql") }),
+            Box::new(Step { name: "0013_decisions", sql: include_str!("migrations/0013_decisions.sql") }),
             Box::new(Step { name: "0014_erasure", sql: include_str!("migrations/0014_erasure.sql") }),
             Box::new(Step { name: "0014_retention", sql: include_str!("migrations/0014_retention.sql") }),
         ]

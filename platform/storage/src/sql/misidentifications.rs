@@ -19,17 +19,18 @@ use crate::{Delivery, Misidentification, MisidentificationReason, StoreError};
 
 impl Tx {
     /// A community's recognition policy, as it was set; none when it never was.
-    pub async fn recognition_policy(&self, community: &CommunityId) -> Result<Option<String>, StoreError> {
-        let sql = "SELECT policy FROM recognition_policy WHERE community = $1";
+    pub async fn recognition_policy(&self, community: &CommunityId) -> Result<Option<(String, i64)>, StoreError> {
+        let sql = "SELECT policy, version FROM recognition_policy WHERE community = $1";
         let statement = self.statement(sql, vec![community.as_str().into()]);
         let row = self.transaction.query_one_raw(statement).await.map_err(failure)?;
-        row.map(|row| row.try_get_by_index(0)).transpose().map_err(failure)
+        let read = |row: sea_orm::QueryResult| Ok((row.try_get_by_index(0)?, row.try_get_by_index(1)?));
+        row.map(read).transpose().map_err(failure)
     }
 
     /// Sets or replaces a community's recognition policy. The store never looks inside.
     pub async fn set_recognition_policy(&self, community: &CommunityId, policy: &str) -> Result<(), StoreError> {
         let sql = "INSERT INTO recognition_policy (community, policy) VALUES ($1, $2)
-            ON CONFLICT (community) DO UPDATE SET policy = excluded.policy";
+            ON CONFLICT (community) DO UPDATE SET policy = excluded.policy, version = recognition_policy.version + 1";
         self.execute(sql, vec![community.as_str().into(), policy.into()]).await?;
         Ok(())
     }

@@ -5,6 +5,7 @@ mod communities;
 mod consents;
 mod couriers;
 mod deadlines;
+mod decisions;
 mod enrolment_conflicts;
 mod entity;
 mod erasures;

@@ -4,7 +4,10 @@ use gatepost_domain::{
     id::{CommunityId, CourierId},
     policy::{Layer, PolicyLayer},
 };
-use sea_orm::{ColumnTrait, Condition, EntityTrait, IntoActiveModel, QueryFilter, sea_query::OnConflict};
+use sea_orm::{
+    ColumnTrait, Condition, EntityTrait, IntoActiveModel, QueryFilter,
+    sea_query::{Expr, ExprTrait as _, OnConflict},
+};
 
 use super::{
     entity::policy_layer::{Column, Entity, Model},
@@ -19,13 +22,17 @@ const COMMUNITY: &str = "community";
 const COURIER: &str = "courier";
 
 impl Tx {
-    /// Sets or replaces a layer.
+    /// Sets or replaces a layer, which counts its version up.
     pub async fn set_policy_layer(&self, key: &PolicyKey, layer: &PolicyLayer) -> Result<(), StoreError> {
         let (scope, subject) = columns(key);
         let layer = serde_json::to_string(layer).map_err(|_| corrupt("policy_layer.layer"))?;
-        let row = Model { scope: scope.to_owned(), subject: subject.to_owned(), layer };
+        let row = Model { scope: scope.to_owned(), subject: subject.to_owned(), layer, version: 1 };
+        let conflict = OnConflict::columns([Column::Scope, Column::Subject])
+            .update_column(Column::Layer)
+            .value(Column::Version, Expr::col((Entity, Column::Version)).add(1))
+            .to_owned();
         Entity::insert(row.into_active_model())
-            .on_conflict(OnConflict::columns([Column::Scope, Column::Subject]).update_column(Column::Layer).to_owned())
+            .on_conflict(conflict)
             .exec_without_returning(&self.transaction)
             .await
             .map_err(failure)?;
@@ -35,17 +42,19 @@ impl Tx {
     /// Every layer there is.
     pub async fn policy_layers(&self) -> Result<Vec<(PolicyKey, PolicyLayer)>, StoreError> {
         let rows = Entity::find().all(&self.transaction).await.map_err(failure)?;
-        let mut layers = rows.into_iter().map(from_row).collect::<Result<Vec<_>, _>>()?;
+        let layer = |row| from_row(row).map(|(key, layer, _)| (key, layer));
+        let mut layers = rows.into_iter().map(layer).collect::<Result<Vec<_>, _>>()?;
         layers.sort_by(|(a, _), (b, _)| a.cmp(b));
         Ok(layers)
     }
 
-    /// The layers that decide about a parcel, lowest first, as [`gatepost_domain::policy::merge`] wants them.
+    /// The layers that decide about a parcel, each with its version, lowest first, as
+    /// [`gatepost_domain::policy::merge_versions`] wants them.
     pub async fn layers_for(
         &self,
         community: &CommunityId,
         courier: Option<&CourierId>,
-    ) -> Result<Vec<(Layer, PolicyLayer)>, StoreError> {
+    ) -> Result<Vec<(Layer, PolicyLayer, i64)>, StoreError> {
         let mut wanted = vec![PolicyKey::Tenant, PolicyKey::Community(community.clone())];
         wanted.extend(courier.cloned().map(PolicyKey::Courier));
         let condition = wanted.iter().map(columns).fold(Condition::any(), |any, (scope, subject)| {
@@ -54,15 +63,15 @@ impl Tx {
         let rows = Entity::find().filter(condition).all(&self.transaction).await.map_err(failure)?;
         let mut layers = Vec::with_capacity(rows.len());
         for row in rows {
-            let (key, layer) = from_row(row)?;
+            let (key, layer, version) = from_row(row)?;
             let place = match key {
                 PolicyKey::Tenant => Layer::Tenant,
                 PolicyKey::Community(_) => Layer::Community,
                 PolicyKey::Courier(_) => Layer::Courier,
             };
-            layers.push((place, layer));
+            layers.push((place, layer, version));
         }
-        layers.sort_by_key(|(place, _)| *place);
+        layers.sort_by_key(|(place, ..)| *place);
         Ok(layers)
     }
 }
@@ -84,8 +93,8 @@ pub(super) fn key(scope: &str, subject: &str) -> Result<PolicyKey, StoreError> {
     })
 }
 
-fn from_row(row: Model) -> Result<(PolicyKey, PolicyLayer), StoreError> {
+fn from_row(row: Model) -> Result<(PolicyKey, PolicyLayer, i64), StoreError> {
     let key = key(&row.scope, &row.subject)?;
     let layer = serde_json::from_str(&row.layer).map_err(|_| corrupt("policy_layer.layer"))?;
-    Ok((key, layer))
+    Ok((key, layer, row.version))
 }

@@ -50,6 +50,8 @@ impl Tx {
         for table in ["resident_key", "misidentification", "last_sighting"] {
             self.execute(&format!("DELETE FROM {table} WHERE resident = $1"), vec![resident.0.into()]).await?;
         }
+        let seen = "DELETE FROM decision WHERE resident = $1 AND rule LIKE 'gate.%'";
+        self.execute(seen, vec![resident.0.into()]).await?;
         self.forget_open_conflicts(resident).await?;
         let deleted = Entity::delete_many()
             .filter(Column::Resident.eq(resident.0))

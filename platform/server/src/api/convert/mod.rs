@@ -2,6 +2,7 @@
 
 pub mod communities;
 pub mod couriers;
+pub mod decisions;
 pub mod events;
 pub mod parcels;
 pub mod recognition;

@@ -20,7 +20,7 @@ pub fn policy(policy: v1::RecognitionPolicy) -> Result<RecognitionPolicy, Proble
     }
     let calibration = policy.calibration.map(calibration).transpose()?;
     let (scope, liveness) = (scope(policy.search_scope)?, liveness(policy.liveness_check)?);
-    Ok(RecognitionPolicy { false_alarm_rate, calibration, scope, liveness })
+    Ok(RecognitionPolicy { false_alarm_rate, calibration, scope, liveness, version: 0 })
 }
 
 fn scope(scope: i32) -> Result<SearchScope, Problem> {
@@ -58,19 +58,9 @@ fn calibration(calibration: v1::Calibration) -> Result<Calibration, Problem> {
 
 /// As it is told.
 pub fn policy_to_proto(policy: &RecognitionPolicy) -> v1::RecognitionPolicy {
-    let point = |point: &CalibrationPoint| v1::CalibrationPoint {
-        similarity: point.similarity,
-        false_match_rate: point.false_match_rate,
-    };
-    let calibration = |calibration: &Calibration| v1::Calibration {
-        model: calibration.model.clone(),
-        source: calibration.source.clone(),
-        comparisons: i64::try_from(calibration.comparisons).unwrap_or(i64::MAX),
-        points: calibration.points.iter().map(point).collect(),
-    };
     v1::RecognitionPolicy {
         false_alarm_rate: policy.false_alarm_rate,
-        calibration: policy.calibration.as_ref().map(calibration),
+        calibration: policy.calibration.as_ref().map(calibration_to_proto),
         search_scope: match policy.scope {
             SearchScope::WaitingOnly => v1::SearchScope::WaitingOnly.into(),
             SearchScope::AllConsenting => v1::SearchScope::AllConsenting.into(),
@@ -80,6 +70,20 @@ pub fn policy_to_proto(policy: &RecognitionPolicy) -> v1::RecognitionPolicy {
             Liveness::Flag => v1::LivenessCheck::Flag.into(),
             Liveness::Suppress => v1::LivenessCheck::Suppress.into(),
         },
+    }
+}
+
+/// As it is told.
+pub fn calibration_to_proto(calibration: &Calibration) -> v1::Calibration {
+    let point = |point: &CalibrationPoint| v1::CalibrationPoint {
+        similarity: point.similarity,
+        false_match_rate: point.false_match_rate,
+    };
+    v1::Calibration {
+        model: calibration.model.clone(),
+        source: calibration.source.clone(),
+        comparisons: i64::try_from(calibration.comparisons).unwrap_or(i64::MAX),
+        points: calibration.points.iter().map(point).collect(),
     }
 }
 
