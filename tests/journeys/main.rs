@@ -61,6 +61,7 @@ mod sealed;
 mod story;
 mod telemetry;
 mod tls;
+mod traces;
 mod trusted;
 mod usual_hour;
 mod webhooks;

@@ -77,6 +77,16 @@ impl ManualWorker {
         }
     }
 
+    /// The next frame, however long it takes to come; nothing at the end of the stream.
+    pub async fn frame_whenever(&mut self) -> Option<Frame> {
+        while let Ok(Some(response)) = self.responses.message().await {
+            if let Some(Message::Frame(frame)) = response.message {
+                return Some(frame);
+            }
+        }
+        None
+    }
+
     /// Answers a frame.
     pub async fn answer(&self, result: FrameResult) {
         self.send(work_request::Message::Result(result)).await;
@@ -162,11 +172,9 @@ impl World {
         let task = tokio::spawn(async move {
             let mut faces = Faces::default();
             // Unbounded on purpose: a worker without frames waits.
-            while let Ok(Some(response)) = worker.responses.message().await {
-                if let Some(Message::Frame(frame)) = response.message {
-                    worker.answer(faces.result(&frame)).await;
-                    *counted.lock().unwrap_or_else(PoisonError::into_inner) += 1;
-                }
+            while let Some(frame) = worker.frame_whenever().await {
+                worker.answer(faces.result(&frame)).await;
+                *counted.lock().unwrap_or_else(PoisonError::into_inner) += 1;
             }
         });
         ScriptedWorker { task, looked_at }
