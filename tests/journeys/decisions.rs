@@ -123,7 +123,10 @@ async fn a_recall_says_why_to_staff_and_to_its_courier(world: World) {
     let chen = world.resident("陈伟");
     let parcel = courier.bring(&Label::to(&chen)).await;
     assert_eq!(recall(&courier, &parcel.id, 0).await.unwrap_err().reason, "DECISION_NOT_FOUND");
-    world.let_pass(hours(72)).await;
+    // T1, then the usual hour, then T2.
+    for passes in [24, 7, 41] {
+        world.let_pass(hours(passes)).await;
+    }
     courier.await_event(EventKind::RecallRequested).await;
 
     let first = recall(&courier, &parcel.id, 0).await.unwrap();

@@ -35,8 +35,8 @@ pub async fn decisions_are_kept_until_their_resident_goes(bench: Bench) {
     let of_parcel = tx.decisions_of(parcel_id(1), Some(resident_id(1)), 10).await.unwrap();
     assert_eq!(of_parcel, [recall.clone(), ambiguous.clone(), reminded.clone()]);
     assert_eq!(tx.decisions_of(parcel_id(1), None, 10).await.unwrap(), [recall.clone(), reminded.clone()]);
-    assert_eq!(tx.decisions_about(resident_id(2), 10).await.unwrap(), [other.clone()]);
-    assert_eq!(tx.decisions_about(resident_id(1), 1).await.unwrap(), [recall.clone()]);
+    assert_eq!(tx.decisions_about(resident_id(2), 10).await.unwrap(), std::slice::from_ref(&other));
+    assert_eq!(tx.decisions_about(resident_id(1), 1).await.unwrap(), std::slice::from_ref(&recall));
     assert_eq!(tx.decision(recall.id).await.unwrap(), Some(recall.clone()));
     assert_eq!(tx.decision(DecisionId(Uuid::from_u128(9))).await.unwrap(), None);
 

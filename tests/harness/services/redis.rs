@@ -186,7 +186,8 @@ impl RedisCluster {
     pub fn keys(&self) -> Vec<(String, u16)> {
         let mut keys = Vec::new();
         for (port, _) in self.primaries() {
-            for key in self.told(port, &["--raw", "keys", "*"]).lines() {
+            // One that has none of them answers an empty line.
+            for key in self.told(port, &["--raw", "keys", "*"]).lines().filter(|key| !key.is_empty()) {
                 let slot = self.told(port, &["cluster", "keyslot", key]).trim().parse().expect("a slot");
                 keys.push((key.to_owned(), slot));
             }

@@ -25,7 +25,7 @@ async fn given_up(file: &str, arguments: &[&str], environment: &[(&str, &str)]) 
 async fn an_unknown_key_is_named_and_nothing_starts() {
     let in_file = [
         ("[timers]\nleese = \"5s\"\n", "timers.leese"),
-        ("[retention]\ndays = 5\n", "retention"),
+        ("[retention]\ndays = 5\n", "retention.days"),
         ("webhok = \"x\"\n", "webhok"),
         ("[telemetry]\nlog_filter = \"info\"\nlog_fliter = \"info\"\n", "telemetry.log_fliter"),
     ];

@@ -157,7 +157,8 @@ proptest! {
             if act == Act::WhenDue {
                 parcel = settle(&world, parcel, now, &mut record)?;
             } else {
-                let again = world.take(parcel.clone(), act, now);
+                // Why a reminder is withheld is told every time, and changes nothing.
+                let again = world.take(parcel.clone(), act, now).map(|step| Step { decision: None, ..step });
                 prop_assert_eq!(again, Ok(Step::unchanged(parcel.clone())), "{:?} taken twice", act);
             }
         }

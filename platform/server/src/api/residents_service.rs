@@ -152,6 +152,7 @@ impl ResidentService for Residents {
 
     async fn list_decisions(&self, request: Request<v1::ListDecisionsRequest>) -> Answer<v1::ListDecisionsResponse> {
         let caller = caller(&request).map_err(status)?;
-        self.decisions(&caller, request.into_inner()).await.map(Response::new).map_err(status)
+        let (noted, request) = asked(request);
+        told(&noted, self.decisions(&caller, request).await)
     }
 }

@@ -63,6 +63,7 @@ asks! {
     Resident { community: community_id, subject: id }
     UnresolvedParcel { subject: parcel_id }
     Misidentification { subject: resident_id }
+    Decision { subject: resident_id, subject: parcel_id }
     EnrolmentConflict { subject: resident_id, subject: other_resident_id }
     DeleteResidentResponse {}
     ImportPickupsResponse {}
@@ -81,6 +82,17 @@ impl Tells for v1::UpdateResidentRequest {
     fn tell(&self, notes: &mut Notes) {
         notes.request(&self.request_id);
         self.resident.iter().for_each(|resident| notes.subject(&resident.id));
+    }
+}
+
+impl Tells for v1::ListDecisionsRequest {
+    fn tell(&self, notes: &mut Notes) {
+        use v1::list_decisions_request::About;
+        match &self.about {
+            Some(About::ParcelId(id) | About::ResidentId(id)) => notes.subject(id),
+            // The answer tells of whom it is.
+            Some(About::DecisionId(_)) | None => {}
+        }
     }
 }
 
@@ -115,5 +127,6 @@ answers! {
     ListUnresolvedParcelsResponse: parcels,
     ReportMisidentificationResponse: misidentification,
     ListMisidentificationsResponse: misidentifications,
+    ListDecisionsResponse: decisions,
     ListEnrolmentConflictsResponse: conflicts,
 }

@@ -4,6 +4,7 @@
 mod connection;
 mod history;
 mod keys;
+mod look;
 mod rebuild;
 mod timers;
 

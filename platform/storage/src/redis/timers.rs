@@ -42,16 +42,14 @@ use super::{
     RedisOptions,
     connection::{Call, Connection, Script},
     history::History,
-    keys::{self, Keys, member, number, score_to_token, token_to_score, unreadable},
+    keys::{self, Keys, member, score_to_token, token_to_score, unreadable},
+    look::{Claimed, View},
 };
 
 /// The most shards; each costs a look now and then.
 const SHARDS_MAX: u16 = 4096;
 /// The longest slot, in milliseconds.
 const WIDTH_MAX: u32 = 3_600_000;
-
-/// What `claim.lua` answers: whether loaded, its time, the token, slots with their old scores, the new head.
-type ClaimAnswer = (i64, String, String, Vec<String>, Option<String>);
 
 /// Deadlines in Redis.
 pub struct RedisTimers {
@@ -62,40 +60,17 @@ pub struct RedisTimers {
     /// Names this replica while it rebuilds.
     pub(super) replica: Uuid,
     history: History,
-    server_time: bool,
+    pub(super) server_time: bool,
     /// One clock for all shards.
     one_server: bool,
     look_every: i64,
     views: Mutex<Vec<View>>,
 }
 
-/// What is known of a shard without asking.
-#[derive(Debug, Clone, Copy, Default)]
-struct View {
-    /// The lowest score, in Redis's time; `None` when the shard is empty.
-    head: Option<i64>,
-    /// The earliest slot this replica put anything into since it last began to look: the answer may be older.
-    put_since: Option<i64>,
-    /// In the caller's time; `None` before the first look and after a failed one.
-    looked_at: Option<i64>,
-    /// Redis's time minus the caller's.
-    offset: i64,
-}
-
-/// What one shard answered to a claim.
-struct Claimed {
-    leases: Vec<Lease>,
-    loaded: bool,
-    view: View,
-    expired: u64,
-    /// Whether its clock was looked at.
-    timed: bool,
-}
-
 pub(super) struct Scripts {
     pub(super) put: Script,
     pub(super) finish: Script,
-    claim: Script,
+    pub(super) claim: Script,
     renew: Script,
     acknowledge: Script,
     release: Script,
@@ -162,7 +137,7 @@ impl RedisTimers {
     }
 
     /// The time as scripts take it: none for the server's own.
-    fn time(&self, now: Timestamp) -> String {
+    pub(super) fn time(&self, now: Timestamp) -> String {
         if self.server_time { String::new() } else { now.as_millisecond().to_string() }
     }
 
@@ -228,45 +203,6 @@ impl RedisTimers {
         add_timers(&mut call, slot, fired);
         let held: i64 = self.connection.run(slot.shard, &self.scripts.acknowledge, &call).await?;
         Ok(held == 1)
-    }
-
-    /// Whether something is due after all where nothing is, as far as is known. That is nearly all that an idle platform
-    /// asks, and costs Redis a fraction of a claim; the time it does not tell. `None` when a claim is needed.
-    async fn peek(&self, shard: u16, view: View, (now, horizon): (i64, i64)) -> Result<Option<Claimed>, TimersError> {
-        let (mut head, mut loaded) = (redis::cmd("ZRANGE"), redis::cmd("EXISTS"));
-        head.arg(self.keys.index(shard)).arg(0).arg(0).arg("WITHSCORES");
-        loaded.arg(self.keys.loaded(shard));
-        let (head, loaded) =
-            join(self.connection.query(shard, &head), self.connection.query::<i64>(shard, &loaded)).await;
-        let (head, loaded): (Vec<(String, f64)>, bool) = (head?, loaded? == 1);
-        let head = head.first().map(|(_, score)| *score as i64);
-        if head.is_some_and(|head| head <= horizon) {
-            return Ok(None);
-        }
-        let view = View { head, put_since: None, looked_at: Some(now), offset: view.offset };
-        Ok(Some(Claimed { leases: Vec::new(), loaded, view, expired: 0, timed: false }))
-    }
-
-    async fn claim_from(&self, shard: u16, now: Timestamp, terms: Terms) -> Result<Claimed, TimersError> {
-        let call = Call::on(vec![self.keys.index(shard), self.keys.loaded(shard), self.keys.count(shard)])
-            .with(self.time(now))
-            .with(terms.ahead.as_millis().to_string())
-            .with(terms.lease.as_millis().to_string())
-            .with(terms.slots_max.min(PAGE / 2).to_string());
-        let (loaded, time, token, slots, head): ClaimAnswer =
-            self.connection.run(shard, &self.scripts.claim, &call).await?;
-        let (mut leases, mut expired) = (Vec::with_capacity(slots.len() / 2), 0);
-        for pair in slots.chunks_exact(2) {
-            let slot = keys::slot(shard, &pair[0])?;
-            // Who held it neither acknowledged nor renewed.
-            expired += u64::from(number(&pair[1])? != slot.start() as f64);
-            leases.push(Lease { slot, token: score_to_token(&token)? });
-        }
-        let caller = now.as_millisecond();
-        let head = head.as_deref().map(number).transpose()?.map(|head| head as i64);
-        let offset = if self.server_time { number(&time)? as i64 - caller } else { 0 };
-        let view = View { head, put_since: None, looked_at: Some(caller), offset };
-        Ok(Claimed { leases, loaded: loaded == 1, view, expired, timed: true })
     }
 }
 

@@ -22,7 +22,7 @@ struct Table {
 }
 
 /// In the order in which they are told.
-const TABLES: [Table; 11] = [
+const TABLES: [Table; 12] = [
     // The keys are made from the columns beside them.
     Table { name: "resident", about: "id = $1", left_out: &["name_key", "phone_key"] },
     Table { name: "consent_ledger", about: "resident = $1", left_out: &[] },
@@ -50,6 +50,7 @@ const TABLES: [Table; 11] = [
     Table { name: "notice", about: "resident = $1", left_out: &["traceparent"] },
     Table { name: "last_sighting", about: "resident = $1", left_out: &[] },
     Table { name: "misidentification", about: "resident = $1", left_out: &[] },
+    Table { name: "decision", about: "resident = $1", left_out: &[] },
     // Whom a photograph resembled is somebody else's.
     Table { name: "enrolment_conflict", about: "resident = $1 OR other = $1", left_out: &["resident", "other"] },
     // That somebody looked, when and how is the resident's to know; which of the staff it was is not, as the Court of
@@ -176,6 +177,7 @@ fn prefix(table: &str, column: &str) -> &'static str {
     match (table, column) {
         ("resident", "id") | (_, "resident" | "other") => "res_",
         ("parcel", "id") | (_, "parcel") => "pcl_",
+        ("decision", "id") => "dec_",
         ("template", "id") => "tpl_",
         ("notice", "id") => "ntc_",
         _ => "",
