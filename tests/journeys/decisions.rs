@@ -124,8 +124,8 @@ async fn a_recall_says_why_to_staff_and_to_its_courier(world: World) {
     let parcel = courier.bring(&Label::to(&chen)).await;
     assert_eq!(recall(&courier, &parcel.id, 0).await.unwrap_err().reason, "DECISION_NOT_FOUND");
     // T1, then the usual hour, then T2.
-    for passes in [24, 7, 41] {
-        world.let_pass(hours(passes)).await;
+    for passes in [24 * 60, 6 * 60 + 30, 41 * 60 + 30] {
+        world.let_pass(minutes(passes)).await;
     }
     courier.await_event(EventKind::RecallRequested).await;
 

@@ -3,7 +3,9 @@
 -- goes when.
 CREATE TABLE decision (
     id uuid NOT NULL,
-    resident uuid REFERENCES resident (id), -- null when nobody is known any more
+    -- Null when nobody is known any more. No reference: who decides has just locked the parcel of the resident, and who
+    -- deletes a resident deletes these.
+    resident uuid,
     parcel uuid, -- null when it was decided before a parcel was looked at
     community text NOT NULL,
     rule text NOT NULL,
@@ -13,7 +15,6 @@ CREATE TABLE decision (
 );
 CREATE INDEX decision_by_resident ON decision (resident, decided_at);
 CREATE INDEX decision_by_parcel ON decision (parcel, decided_at);
-CREATE INDEX decision_by_age ON decision (decided_at);
 
 -- How often a layer, or a community's recognition policy, was set.
 ALTER TABLE policy_layer ADD COLUMN version bigint NOT NULL DEFAULT 1;
