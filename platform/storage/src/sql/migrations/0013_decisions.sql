@@ -3,9 +3,7 @@
 -- goes when.
 CREATE TABLE decision (
     id uuid NOT NULL,
-    -- Null when nobody is known any more. No reference: who decides has just locked the parcel of the resident, and who
-    -- deletes a resident deletes these.
-    resident uuid,
+    resident uuid REFERENCES resident (id), -- null when nobody is known any more
     parcel uuid, -- null when it was decided before a parcel was looked at
     community text NOT NULL,
     rule text NOT NULL,
