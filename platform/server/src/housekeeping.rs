@@ -1,6 +1,6 @@
 //! What is done now and then: answers whose repetition is no longer promised are thrown away, sightings that are too old
 //! to tell anything, and what was deleted but still stands in SQLite's log; and whatever a dying process left undone of
-//! a change of the policy is done. Callers that have gone are forgotten, and so is why something was decided a season ago.
+//! a change of the policy is done. Callers that have gone are forgotten.
 
 use jiff::SignedDuration;
 use tokio_util::sync::CancellationToken;
@@ -11,10 +11,6 @@ use crate::{platform::Platform, problem::Problem};
 const ANSWERS_KEPT: SignedDuration = SignedDuration::from_hours(25);
 /// Longer than a walk through any community.
 const SIGHTINGS_KEPT: SignedDuration = SignedDuration::from_mins(30);
-/// As long as anybody asks why: a choice.
-const DECISIONS_KEPT: SignedDuration = SignedDuration::from_hours(90 * 24);
-/// Few enough that a writer behind them does not notice.
-const DECISIONS_AT_ONCE: u64 = 500;
 
 /// Runs until the process drains, as often as the rows are swept.
 pub async fn keep_house(platform: Platform, draining: CancellationToken) -> anyhow::Result<()> {
@@ -40,13 +36,5 @@ async fn throw_away(platform: &Platform) -> Result<(), Problem> {
     tx.forget_answers(platform.now() - ANSWERS_KEPT).await?;
     tx.forget_sightings(platform.now() - SIGHTINGS_KEPT).await?;
     tx.commit().await?;
-    loop {
-        let tx = platform.store.write().await?;
-        let forgotten = tx.forget_decisions(platform.now() - DECISIONS_KEPT, DECISIONS_AT_ONCE).await?;
-        tx.commit().await?;
-        if forgotten < DECISIONS_AT_ONCE {
-            break;
-        }
-    }
     Ok(platform.store.empty_log().await?)
 }

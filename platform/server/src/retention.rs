@@ -13,6 +13,8 @@ const EVERY: SignedDuration = SignedDuration::from_hours(1);
 /// Rows deleted in one transaction: few enough that a writer behind it does not notice.
 const BATCH: u64 = 500;
 const COURIERS_AT_ONCE: u64 = 100;
+/// As long as anybody asks why something was decided: a choice.
+const DECISIONS_KEPT: std::time::Duration = std::time::Duration::from_secs(90 * 24 * 60 * 60);
 
 /// Runs until the process drains.
 pub async fn run(platform: Platform, draining: CancellationToken) -> anyhow::Result<()> {
@@ -82,6 +84,7 @@ impl Retention<'_> {
         let kept_for = &self.platform.config.retention;
         self.forget(&Class::Notices, self.before(kept_for.notices)?).await?;
         self.forget(&Class::Pickups, self.before(kept_for.pickups)?).await?;
+        self.forget(&Class::Decisions, self.before(DECISIONS_KEPT)?).await?;
         self.forget(&Class::Addressees, self.before(kept_for.addressees)?).await
     }
 
@@ -102,6 +105,7 @@ impl Retention<'_> {
                 Class::Looks(chain) => tx.forget_looks(chain, before, BATCH).await?,
                 Class::Notices => tx.forget_notices(before, BATCH).await?,
                 Class::Pickups => tx.forget_pickups(before, BATCH).await?,
+                Class::Decisions => tx.forget_decisions(before, BATCH).await?,
                 Class::Addressees => tx.forget_addressees(before, BATCH).await?,
             };
             tx.commit().await?;
@@ -119,6 +123,7 @@ enum Class {
     Looks(LookChain),
     Notices,
     Pickups,
+    Decisions,
     Addressees,
 }
 
@@ -129,6 +134,7 @@ impl Class {
             Class::Looks(_) => "looks",
             Class::Notices => "notices",
             Class::Pickups => "pickups",
+            Class::Decisions => "decisions",
             Class::Addressees => "addressees",
         }
     }
