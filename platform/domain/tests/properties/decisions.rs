@@ -53,7 +53,7 @@ proptest! {
         let mut parcel = world.tell(world.announce(start(), true), start(), &[(Act::Deposit, 0)]);
         let mut now = start();
         for (act, gap, camera_behind) in story {
-            now = now + minutes(gap);
+            now += minutes(gap);
             let step = match act {
                 Act::SeenAtGate => {
                     let sighting = world.sighting(now - minutes(camera_behind));
