@@ -232,7 +232,8 @@ async fn decisions_go_with_whom_they_are_about(world: World) {
     assert!(!kept.contains(&DecisionRule::SeenAtGate) && kept.contains(&DecisionRule::Overdue), "{kept:?}");
     let id = chen.id.clone();
     chen.delete().await;
-    assert_eq!(why(&world, &parcel.id).await, []);
+    // The recall was about the parcel, which its courier still has.
+    assert_eq!(rules(why(&world, &parcel.id).await), [DecisionRule::Overdue]);
     assert_eq!(ask(&world.administrator(), About::ResidentId(id)).await.unwrap_err().reason, "RESIDENT_NOT_FOUND");
-    assert_eq!(recall(&courier, &parcel.id, 0).await.unwrap_err().reason, "DECISION_NOT_FOUND");
+    assert!(recall(&courier, &parcel.id, 0).await.unwrap().replays);
 }

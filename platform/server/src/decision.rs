@@ -149,12 +149,15 @@ pub fn with_policy(decision: Decision, setting: &Setting, recognition: Option<Re
 impl Platform {
     /// As it is kept.
     pub fn decision_row(&self, about: Subject, record: &Record, now: Timestamp) -> Result<DecisionRecord, Problem> {
+        let rule = record.rule();
         Ok(DecisionRecord {
             id: DecisionId(self.new_id()),
-            resident: about.resident,
+            // A recall is about its parcel, and thereby about whomever that is for; in a burst of them no resident is
+            // looked up and no index of residents kept.
+            resident: about.resident.filter(|_| rule != RECALL),
             parcel: about.parcel,
             community: about.community,
-            rule: record.rule().into(),
+            rule: rule.into(),
             decided_at: now,
             record: record.write()?,
         })

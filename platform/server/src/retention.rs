@@ -13,8 +13,6 @@ const EVERY: SignedDuration = SignedDuration::from_hours(1);
 /// Rows deleted in one transaction: few enough that a writer behind it does not notice.
 const BATCH: u64 = 500;
 const COURIERS_AT_ONCE: u64 = 100;
-/// As long as anybody asks why something was decided: a choice.
-const DECISIONS_KEPT: std::time::Duration = std::time::Duration::from_secs(90 * 24 * 60 * 60);
 
 /// Runs until the process drains.
 pub async fn run(platform: Platform, draining: CancellationToken) -> anyhow::Result<()> {
@@ -84,7 +82,7 @@ impl Retention<'_> {
         let kept_for = &self.platform.config.retention;
         self.forget(&Class::Notices, self.before(kept_for.notices)?).await?;
         self.forget(&Class::Pickups, self.before(kept_for.pickups)?).await?;
-        self.forget(&Class::Decisions, self.before(DECISIONS_KEPT)?).await?;
+        self.forget(&Class::Decisions, self.before(kept_for.decisions)?).await?;
         self.forget(&Class::Addressees, self.before(kept_for.addressees)?).await
     }
 

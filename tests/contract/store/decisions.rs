@@ -24,7 +24,7 @@ pub async fn decisions_are_kept_until_their_resident_goes(bench: Bench) {
     let tx = bench.store.write().await.unwrap();
     let [reminded, recall, other] = [
         decision(1, 1, Some(1), "gate.reminded", 60),
-        decision(2, 1, Some(1), "recall", 70),
+        DecisionRecord { resident: None, ..decision(2, 1, Some(1), "recall", 70) },
         decision(3, 2, None, "gate.two_gates", 80),
     ];
     tx.insert_decisions(&[]).await.unwrap();
@@ -40,16 +40,18 @@ pub async fn decisions_are_kept_until_their_resident_goes(bench: Bench) {
     assert_eq!(tx.decision(recall.id).await.unwrap(), Some(recall.clone()));
     assert_eq!(tx.decision(DecisionId(Uuid::from_u128(9))).await.unwrap(), None);
 
-    let nobody = DecisionRecord { id: DecisionId(Uuid::from_u128(5)), resident: None, ..recall.clone() };
-    tx.insert_decisions(std::slice::from_ref(&nobody)).await.unwrap();
     // With the faces goes what gates went by.
     tx.delete_templates(resident_id(1)).await.unwrap();
-    assert_eq!(tx.decisions_about(resident_id(1), 10).await.unwrap(), [recall]);
+    assert_eq!(tx.decisions_about(resident_id(1), 10).await.unwrap(), std::slice::from_ref(&recall));
+    let hour = decision(5, 1, Some(1), "hour.reminded", 80);
+    tx.insert_decisions(std::slice::from_ref(&hour)).await.unwrap();
     tx.delete_resident(resident_id(1), t(90)).await.unwrap();
-    assert_eq!(tx.decisions_of(parcel_id(1), Some(resident_id(1)), 10).await.unwrap(), [nobody]);
+    // A recall is its courier's too.
+    assert_eq!(tx.decisions_of(parcel_id(1), Some(resident_id(1)), 10).await.unwrap(), [recall]);
+    assert_eq!(tx.decisions_about(resident_id(1), 10).await.unwrap(), []);
     tx.commit().await.unwrap();
     let tx = bench.store.write().await.unwrap();
-    let gone = decision(6, 1, Some(1), "recall", 91);
+    let gone = decision(6, 1, Some(1), "hour.reminded", 91);
     assert_eq!(tx.insert_decisions(&[gone]).await, Err(StoreError::NotFound));
 }
 

@@ -24,11 +24,14 @@ pub struct Retention {
     /// brought.
     #[serde(with = "humantime_serde")]
     pub addressees: Duration,
+    /// Why somebody was reminded or not, and why a recall was requested: as long as anybody asks, a choice.
+    #[serde(with = "humantime_serde")]
+    pub decisions: Duration,
 }
 
 impl Default for Retention {
     fn default() -> Self {
-        Self { looks: days(3 * 365), notices: days(180), pickups: days(365), addressees: days(90) }
+        Self { looks: days(3 * 365), notices: days(180), pickups: days(365), addressees: days(90), decisions: days(90) }
     }
 }
 
@@ -39,13 +42,13 @@ const fn days(count: u64) -> Duration {
 impl Retention {
     /// Refuses what is hardly meant.
     pub(super) fn check(&self) -> Result<(), ConfigError> {
-        let Retention { looks, notices, pickups, addressees } = *self;
+        let Retention { looks, notices, pickups, addressees, decisions } = *self;
         if !(days(30)..=days(3650)).contains(&looks) {
             return Err(ConfigError::Range("retention.looks must be 30 to 3650 days"));
         }
-        if ![notices, pickups, addressees].iter().all(|kept_for| (days(1)..=days(3650)).contains(kept_for)) {
+        if ![notices, pickups, addressees, decisions].iter().all(|kept_for| (days(1)..=days(3650)).contains(kept_for)) {
             return Err(ConfigError::Range(
-                "retention.notices, retention.pickups and retention.addressees must be 1 to 3650 days",
+                "retention.notices, .pickups, .addressees and .decisions must be 1 to 3650 days",
             ));
         }
         Ok(())

@@ -4,13 +4,18 @@ use gatepost_domain::{
     Timestamp,
     id::{DecisionId, ParcelId, ResidentId},
 };
-use sea_orm::{ColumnTrait, Condition, EntityTrait, IntoActiveModel, Order, QueryFilter, QueryOrder, QuerySelect};
+use sea_orm::{
+    ColumnTrait, Condition, EntityTrait, IntoActiveModel, Order, QueryFilter, QueryOrder, QuerySelect, sea_query::Query,
+};
 
 use uuid::Uuid;
 
 use super::{
     arrays::column,
-    entity::decision::{Column, Entity, Model},
+    entity::{
+        decision::{Column, Entity, Model},
+        parcel,
+    },
     failure::failure,
     store::Tx,
     word::{from_millis, id, to_millis},
@@ -77,9 +82,15 @@ impl Tx {
         row.map(from_row).transpose()
     }
 
-    /// Decisions about a resident, newest first.
+    /// Decisions about a resident or a parcel of theirs, newest first.
     pub async fn decisions_about(&self, resident: ResidentId, limit: u64) -> Result<Vec<DecisionRecord>, StoreError> {
-        self.decisions(Condition::all().add(Column::Resident.eq(resident.0)), limit).await
+        let parcels = Query::select()
+            .column(parcel::Column::Id)
+            .from(parcel::Entity)
+            .and_where(parcel::Column::Resident.eq(resident.0))
+            .to_owned();
+        let about = Condition::any().add(Column::Resident.eq(resident.0)).add(Column::Parcel.in_subquery(parcels));
+        self.decisions(about, limit).await
     }
 
     /// Decisions about a parcel, and those about its resident that no parcel was looked at for, newest first.

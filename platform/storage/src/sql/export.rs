@@ -50,7 +50,11 @@ const TABLES: [Table; 12] = [
     Table { name: "notice", about: "resident = $1", left_out: &["traceparent"] },
     Table { name: "last_sighting", about: "resident = $1", left_out: &[] },
     Table { name: "misidentification", about: "resident = $1", left_out: &[] },
-    Table { name: "decision", about: "resident = $1", left_out: &[] },
+    Table {
+        name: "decision",
+        about: "resident = $1 OR parcel IN (SELECT id FROM parcel WHERE resident = $1)",
+        left_out: &[],
+    },
     // Whom a photograph resembled is somebody else's.
     Table { name: "enrolment_conflict", about: "resident = $1 OR other = $1", left_out: &["resident", "other"] },
     // That somebody looked, when and how is the resident's to know; which of the staff it was is not, as the Court of

@@ -3,7 +3,7 @@
 -- goes when.
 CREATE TABLE decision (
     id uuid NOT NULL,
-    resident uuid REFERENCES resident (id), -- null when nobody is known any more
+    resident uuid REFERENCES resident (id), -- null of a recall, which is about its parcel and whoever that is for
     parcel uuid, -- null when it was decided before a parcel was looked at
     community text NOT NULL,
     rule text NOT NULL,
@@ -11,7 +11,7 @@ CREATE TABLE decision (
     record text NOT NULL, -- JSON
     CONSTRAINT decision_pkey PRIMARY KEY (id)
 );
-CREATE INDEX decision_by_resident ON decision (resident, decided_at);
+CREATE INDEX decision_by_resident ON decision (resident, decided_at) WHERE resident IS NOT NULL;
 CREATE INDEX decision_by_parcel ON decision (parcel, decided_at);
 
 -- How often a layer, or a community's recognition policy, was set.
