@@ -89,7 +89,9 @@ impl Tx {
             .from(parcel::Entity)
             .and_where(parcel::Column::Resident.eq(resident.0))
             .to_owned();
-        let about = Condition::any().add(Column::Resident.eq(resident.0)).add(Column::Parcel.in_subquery(parcels));
+        // What was decided about a neighbour is not told, though the parcel be theirs now.
+        let of_parcels = Condition::all().add(Column::Resident.is_null()).add(Column::Parcel.in_subquery(parcels));
+        let about = Condition::any().add(Column::Resident.eq(resident.0)).add(of_parcels);
         self.decisions(about, limit).await
     }
 

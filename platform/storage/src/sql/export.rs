@@ -52,7 +52,7 @@ const TABLES: [Table; 12] = [
     Table { name: "misidentification", about: "resident = $1", left_out: &[] },
     Table {
         name: "decision",
-        about: "resident = $1 OR parcel IN (SELECT id FROM parcel WHERE resident = $1)",
+        about: "resident = $1 OR (resident IS NULL AND parcel IN (SELECT id FROM parcel WHERE resident = $1))",
         left_out: &[],
     },
     // Whom a photograph resembled is somebody else's.
