@@ -230,10 +230,18 @@ async fn decisions_go_with_whom_they_are_about(world: World) {
     chen.withdraw(ConsentPurpose::GateRecognition).await;
     let kept = rules(why(&world, &parcel.id).await);
     assert!(!kept.contains(&DecisionRule::SeenAtGate) && kept.contains(&DecisionRule::Overdue), "{kept:?}");
+    // The recall is about the parcel, and about whomever that is for: however one asks, it is told whose it is.
     let id = chen.id.clone();
+    let of_parcel = why(&world, &parcel.id).await;
+    let recalled = of_parcel.iter().find(|decision| decision.rule() == DecisionRule::Overdue).unwrap();
+    assert_eq!(recalled.resident_id, id);
+    for about in [About::ResidentId(id.clone()), About::DecisionId(recalled.id.clone())] {
+        assert!(ask(&world.administrator(), about).await.unwrap().contains(recalled));
+    }
     chen.delete().await;
-    // The recall was about the parcel, which its courier still has.
-    assert_eq!(rules(why(&world, &parcel.id).await), [DecisionRule::Overdue]);
+    // Its courier still has the parcel.
+    let kept = why(&world, &parcel.id).await;
+    assert_eq!(kept.iter().map(|it| (it.rule(), &*it.resident_id)).collect::<Vec<_>>(), [(DecisionRule::Overdue, "")]);
     assert_eq!(ask(&world.administrator(), About::ResidentId(id)).await.unwrap_err().reason, "RESIDENT_NOT_FOUND");
     assert!(recall(&courier, &parcel.id, 0).await.unwrap().replays);
 }

@@ -293,7 +293,7 @@ pub struct EnrolmentConflict {
 pub struct DecisionRecord {
     /// The id.
     pub id: DecisionId,
-    /// Whom it is about, while there is such a resident.
+    /// Whom it is about; none of a recall, which is about its parcel and whomever that is for.
     pub resident: Option<ResidentId>,
     /// Which parcel; none when it was decided before one was looked at.
     pub parcel: Option<ParcelId>,

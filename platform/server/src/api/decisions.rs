@@ -27,18 +27,33 @@ impl Residents {
         request: v1::ListDecisionsRequest,
     ) -> Result<v1::ListDecisionsResponse, Problem> {
         let tx = self.0.store.read().await?;
-        let rows = match convert::present(request.about, "about")? {
+        // A recall names nobody: it is about its parcel, and so about whomever that is for.
+        let (rows, whose) = match convert::present(request.about, "about")? {
             About::ParcelId(id) => {
                 let missing = || Problem::NotFound(Missing::Parcel);
                 let parcel = tx.parcel(id.parse().map_err(|_| missing())?).await?;
                 let parcel = parcel.filter(|it| caller.administers(&it.facts().community)).ok_or_else(missing)?;
-                tx.decisions_of(parcel.id(), parcel.addressee().resident_id(), LISTED_MAX).await?
+                let whose = parcel.addressee().resident_id();
+                (tx.decisions_of(parcel.id(), whose, LISTED_MAX).await?, whose)
             }
-            About::ResidentId(id) => tx.decisions_about(resident(&tx, caller, &id).await?.id, LISTED_MAX).await?,
-            About::DecisionId(id) => vec![decision(&tx, caller, &id).await?],
+            About::ResidentId(id) => {
+                let id = resident(&tx, caller, &id).await?.id;
+                (tx.decisions_about(id, LISTED_MAX).await?, Some(id))
+            }
+            About::DecisionId(id) => {
+                let row = decision(&tx, caller, &id).await?;
+                let parcel = match row.parcel {
+                    Some(parcel) => tx.parcel(parcel).await?,
+                    None => None,
+                };
+                (vec![row], parcel.and_then(|parcel| parcel.addressee().resident_id()))
+            }
         };
-        let told = |row: &DecisionRecord| Ok(wire::decision_to_proto(row, &Record::read(row)?));
-        Ok(v1::ListDecisionsResponse { decisions: rows.iter().map(told).collect::<Result<_, Problem>>()? })
+        let told = |row: DecisionRecord| {
+            let row = DecisionRecord { resident: row.resident.or(whose), ..row };
+            Ok(wire::decision_to_proto(&row, &Record::read(&row)?))
+        };
+        Ok(v1::ListDecisionsResponse { decisions: rows.into_iter().map(told).collect::<Result<_, Problem>>()? })
     }
 }
 

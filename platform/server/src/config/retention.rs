@@ -48,7 +48,7 @@ impl Retention {
         }
         if ![notices, pickups, addressees, decisions].iter().all(|kept_for| (days(1)..=days(3650)).contains(kept_for)) {
             return Err(ConfigError::Range(
-                "retention.notices, .pickups, .addressees and .decisions must be 1 to 3650 days",
+                "retention.notices, retention.pickups, retention.addressees and retention.decisions must be 1 to 3650 days",
             ));
         }
         Ok(())

@@ -4,9 +4,7 @@ use gatepost_domain::{
     Timestamp,
     id::{DecisionId, ParcelId, ResidentId},
 };
-use sea_orm::{
-    ColumnTrait, Condition, EntityTrait, IntoActiveModel, Order, QueryFilter, QueryOrder, QuerySelect, sea_query::Query,
-};
+use sea_orm::{ColumnTrait, Condition, EntityTrait, IntoActiveModel, Order, QueryFilter, QueryOrder, QuerySelect};
 
 use uuid::Uuid;
 
@@ -84,13 +82,17 @@ impl Tx {
 
     /// Decisions about a resident or a parcel of theirs, newest first.
     pub async fn decisions_about(&self, resident: ResidentId, limit: u64) -> Result<Vec<DecisionRecord>, StoreError> {
-        let parcels = Query::select()
+        // Two questions, as PostgreSQL answers an OR with a subquery by reading the whole table.
+        let parcels: Vec<Uuid> = parcel::Entity::find()
+            .select_only()
             .column(parcel::Column::Id)
-            .from(parcel::Entity)
-            .and_where(parcel::Column::Resident.eq(resident.0))
-            .to_owned();
+            .filter(parcel::Column::Resident.eq(resident.0))
+            .into_tuple()
+            .all(&self.transaction)
+            .await
+            .map_err(failure)?;
         // What was decided about a neighbour is not told, though the parcel be theirs now.
-        let of_parcels = Condition::all().add(Column::Resident.is_null()).add(Column::Parcel.in_subquery(parcels));
+        let of_parcels = Condition::all().add(Column::Resident.is_null()).add(self.among(Column::Parcel, parcels));
         let about = Condition::any().add(Column::Resident.eq(resident.0)).add(of_parcels);
         self.decisions(about, limit).await
     }

@@ -52,7 +52,10 @@ const TABLES: [Table; 12] = [
     Table { name: "misidentification", about: "resident = $1", left_out: &[] },
     Table {
         name: "decision",
-        about: "resident = $1 OR (resident IS NULL AND parcel IN (SELECT id FROM parcel WHERE resident = $1))",
+        // Both halves by an index. A recall is about its parcel; what was decided about a neighbour is theirs.
+        about: "id IN (SELECT id FROM decision WHERE resident = $1 UNION ALL
+            SELECT decision.id FROM decision JOIN parcel ON parcel.id = decision.parcel
+            WHERE decision.resident IS NULL AND parcel.resident = $1)",
         left_out: &[],
     },
     // Whom a photograph resembled is somebody else's.
