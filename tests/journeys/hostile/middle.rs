@@ -16,7 +16,7 @@ use tonic::{Code, Request, Status, body::Body, client::GrpcService as _};
 
 use super::{
     growth, is_answered, platform,
-    raw::{DATA, END_HEADERS, END_STREAM, HEADERS, RST_STREAM, Raw, frame, headers, message, opening},
+    raw::{DATA, END_HEADERS, END_STREAM, HEADERS, RST_STREAM, Raw, WINDOW_UPDATE, frame, headers, message, opening},
 };
 
 const LIST: &str = "/gatepost.v1.ParcelService/ListParcels";
@@ -138,4 +138,41 @@ async fn calls_that_are_taken_back_at_once_cost_little() {
         is_answered(&courier).await;
     }
     assert!(growth(&live, before) < 48 * MIB, "{} bytes", growth(&live, before));
+}
+
+#[tokio::test]
+async fn whoever_breaks_the_protocol_call_after_call_is_let_go() {
+    let (live, courier) = platform(&[]).await;
+    let hostile = live.courier("cloud-way").await;
+    let mut raw = Raw::connect(live.address()).await;
+    raw.send(&opening(65_535)).await;
+    let block = headers(LIST, Some(hostile.key()));
+    for number in 0..1_100 {
+        // A window that grows by nothing is an error, for which the server takes the call back.
+        let call = [
+            frame(HEADERS, END_HEADERS, 2 * number + 1, &block),
+            frame(WINDOW_UPDATE, 0, 2 * number + 1, &0u32.to_be_bytes()),
+        ];
+        raw.send(&call.concat()).await;
+    }
+    assert!(raw.is_closed().await, "a connection of nothing but faults");
+    is_answered(&courier).await;
+}
+
+#[tokio::test]
+async fn who_takes_everything_back_at_once_keeps_its_connection() {
+    let (live, courier) = platform(&[]).await;
+    let mut raw = Raw::connect(live.address()).await;
+    let block = headers(LIST, Some(courier.key()));
+    // In one piece, so that the server reads that they are taken back before it has begun with them.
+    let mut all = opening(65_535);
+    for number in 0..200 {
+        all.extend(frame(HEADERS, END_HEADERS, 2 * number + 1, &block));
+        all.extend(frame(RST_STREAM, 0, 2 * number + 1, &8u32.to_be_bytes()));
+    }
+    all.extend(frame(HEADERS, END_HEADERS, 401, &block));
+    all.extend(frame(DATA, END_STREAM, 401, &message(&[])));
+    raw.send(&all).await;
+    let answered = raw.next(|kind, stream| kind == DATA && stream == 401).await;
+    assert!(answered.is_some(), "the connection is kept");
 }

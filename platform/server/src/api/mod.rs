@@ -65,6 +65,8 @@ const HEALTH_CALLS_MAX: usize = 20_000;
 /// Its answers are large.
 const REFLECTION_CALLS_MAX: usize = 64;
 const HEADERS_MAX_BYTES: u32 = 16 * 1024;
+/// Calls of one connection that end because their frames break the protocol. Each is work that was begun for nothing.
+const BROKEN_STREAMS_MAX: usize = 1_024;
 
 /// Everything that is served.
 pub async fn router(
@@ -76,6 +78,9 @@ pub async fn router(
         .http2_keepalive_interval(Some(listen.keepalive))
         .http2_keepalive_timeout(Some(listen.keepalive))
         .max_concurrent_streams(Some(listen.streams_max))
+        // Whose deadlines pass together takes all its calls back at once, and does no harm by it.
+        .http2_max_pending_accept_reset_streams(Some(listen.streams_max as usize))
+        .http2_max_local_error_reset_streams(Some(BROKEN_STREAMS_MAX))
         .http2_max_header_list_size(Some(HEADERS_MAX_BYTES));
     Ok(server.layer(AuthLayer(platform.clone())).add_routes(services(platform, draining).await?))
 }
