@@ -67,7 +67,7 @@ impl Residents {
                 Refusal::NotAJpeg => PhotographProblem::NotAJpeg.into(),
                 Refusal::TooLarge => PhotographProblem::TooLarge.into(),
                 Refusal::NoVisionWorker | Refusal::Overload => Problem::NoVisionWorker,
-                Refusal::Failed => Problem::Bug("the vision worker failed on a photograph"),
+                Refusal::Failed => Problem::VisionWorkerFailed,
             })?;
         let face = match &mut result.faces[..] {
             [] => return Err(PhotographProblem::NoFace.into()),
@@ -80,8 +80,8 @@ impl Residents {
         }
         let face_width = face.r#box.map_or(0.0, |bounds| bounds.width);
         // Taken and not copied: its memory is cleared with the embedding.
-        let embedding = Embedding::new(&model, std::mem::take(&mut face.embedding))
-            .map_err(|_| Problem::Bug("the vision worker sent an unusable embedding"))?;
+        let embedding =
+            Embedding::new(&model, std::mem::take(&mut face.embedding)).map_err(|_| Problem::VisionWorkerFailed)?;
         Ok(Found { model, embedding, score: face.score, face_width, quality: face.quality })
     }
 
