@@ -5,7 +5,7 @@
 use jiff::SignedDuration;
 use tokio_util::sync::CancellationToken;
 
-use crate::{platform::Platform, problem::Problem};
+use crate::{platform::Platform, problem::Problem, vision::models::Models};
 
 /// Request ids are promised for 24 hours.
 const ANSWERS_KEPT: SignedDuration = SignedDuration::from_hours(25);
@@ -32,6 +32,8 @@ pub async fn keep_house(platform: Platform, draining: CancellationToken) -> anyh
 
 async fn throw_away(platform: &Platform) -> Result<(), Problem> {
     platform.vault.forget_enrolled(platform.now()).await;
+    let models = Models::read(&platform.store.read().await?).await?;
+    platform.vault.keep_models(&models).await;
     let tx = platform.store.write().await?;
     tx.forget_answers(platform.now() - ANSWERS_KEPT).await?;
     tx.forget_sightings(platform.now() - SIGHTINGS_KEPT).await?;

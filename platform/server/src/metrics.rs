@@ -44,6 +44,7 @@ pub struct Metrics {
     pub frame_age: Histogram<f64>,
     pub verdicts: Counter<u64>,
     pub misidentifications: Counter<u64>,
+    pub model_agreement: Counter<u64>,
     pub workers: Gauge<u64>,
     pub event_streams: UpDownCounter<i64>,
     pub events_expired: Counter<u64>,
@@ -134,6 +135,10 @@ impl Default for Metrics {
             frames: counter("gatepost_frames", "camera frames, by outcome"),
             frame_age: seconds("gatepost_frame_age", "from the capture of a frame to its faces"),
             verdicts: counter("gatepost_verdicts", "tracks decided, by verdict"),
+            model_agreement: counter(
+                "gatepost_model_agreement",
+                "faces that the two models of an upgrade looked at, by what they said: same, neither, only_old, only_new or different",
+            ),
             misidentifications: counter(
                 "gatepost_misidentifications",
                 "sightings known to be of somebody else, by reason",

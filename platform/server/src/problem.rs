@@ -93,6 +93,9 @@ pub enum Problem {
         /// The worker's.
         offered: String,
     },
+    /// An upgrade of the model that cannot be.
+    #[error(transparent)]
+    ModelUpgrade(#[from] ModelUpgradeProblem),
     /// A looser recognition policy while somebody is known to be mistaken for somebody else.
     #[error(
         "somebody said \"not me\" and nobody has settled it: look into it and settle it before the gates may be less sure"
@@ -139,6 +142,17 @@ pub enum Problem {
     /// A defect of ours.
     #[error("{0}")]
     Bug(&'static str),
+}
+
+/// Why the model is not upgraded.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ModelUpgradeProblem {
+    #[error("no faces are enrolled: workers of any model are welcome without an upgrade")]
+    NothingEnrolled,
+    #[error("the model is being upgraded to {0}: finish that first")]
+    UnderWay(String),
+    #[error("no upgrade of the model is under way: start one first")]
+    NotUnderWay,
 }
 
 /// Why a photograph was not enrolled.

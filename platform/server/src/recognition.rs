@@ -106,16 +106,17 @@ impl RecognitionPolicy {
         serde_json::to_string(self).map_err(|_| Problem::Bug("a recognition policy cannot be written"))
     }
 
-    /// The faces that a gate of the community may be searched for at `now`.
+    /// The faces under a model that a gate of the community may be searched for at `now`.
     pub async fn faces(
         &self,
         tx: &Tx,
         community: &CommunityId,
+        model: &ModelId,
         now: Timestamp,
     ) -> Result<Vec<SearchableFace>, StoreError> {
         match self.scope {
-            SearchScope::WaitingOnly => tx.searchable_faces(community, now).await,
-            SearchScope::AllConsenting => tx.consenting_faces(community).await,
+            SearchScope::WaitingOnly => tx.searchable_faces(community, model.as_str(), now).await,
+            SearchScope::AllConsenting => tx.consenting_faces(community, model.as_str()).await,
         }
     }
 

@@ -8,6 +8,7 @@ mod embedded_timers;
 mod erasure;
 mod error;
 mod look;
+mod model_upgrade;
 mod record;
 mod redis;
 mod sql;
@@ -18,6 +19,7 @@ pub use self::{
     erasure::{Confirmation, Erasure, Removed, SigningKey},
     error::StoreError,
     look::{Look, LookChain},
+    model_upgrade::{Agreement, EnrolledUnder, ModelUpgrade, Models},
     record::{
         Answered, Channel, CommunityKey, ConsentEntry, Courier, DecisionRecord, Delivery, EnrolmentConflict,
         EventCursor, Hold, Key, Misidentification, MisidentificationReason, NoticeRecord, PolicyKey, ResidentKey,

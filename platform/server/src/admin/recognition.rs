@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+mod model;
+
 use anyhow::Context as _;
 use clap::{Subcommand, ValueEnum};
 use gatepost_matching::calibration::Calibration;
@@ -78,6 +80,9 @@ pub(super) enum Command {
         #[arg(long)]
         same_person: bool,
     },
+    /// Run another model of faces beside the one in use, or end that.
+    #[command(subcommand)]
+    Model(model::Command),
     /// List what a community's gates are known to have mistaken, newest first.
     Mistaken {
         /// The community.
@@ -154,6 +159,7 @@ pub(super) async fn run(client: &Client, command: Command, json: bool) -> anyhow
             answer(client.residents().settle_enrolment_conflict(request).await)?;
             println!("settled");
         }
+        Command::Model(command) => model::run(client, command, json).await?,
         Command::Mistaken { community } => mistaken(client, community, json).await?,
     }
     Ok(())

@@ -22,7 +22,10 @@ use crate::{
     platform::Mutation,
     problem::{Missing, PhotographProblem, Problem, settle},
     recognition::RecognitionPolicy,
-    vision::hub::{Analysis, Refusal},
+    vision::{
+        hub::{Analysis, Refusal},
+        models::Models,
+    },
 };
 
 /// Faces a resident may have enrolled.
@@ -43,6 +46,17 @@ struct Found {
     quality: f32,
 }
 
+/// What a face adds to those that are enrolled.
+enum Novelty {
+    New,
+    /// Nothing: the resident has one like it.
+    NearDuplicate,
+    /// Nothing: the resident has as many as may be.
+    Full,
+    /// It is like those of others, by so much.
+    Conflict(BTreeMap<ResidentId, f32>),
+}
+
 impl Residents {
     pub(super) async fn enrol(
         &self,
@@ -51,24 +65,42 @@ impl Residents {
     ) -> Result<v1::EnrolFaceResponse, Problem> {
         {
             let tx = self.0.store.read().await?;
-            check(&tx, caller, &request.resident_id).await?;
+            let resident = check(&tx, caller, &request.resident_id).await?;
+            if resident.faces >= FACES_MAX && Models::read(&tx).await?.other.is_none() {
+                return Err(PhotographProblem::Full.into());
+            }
         }
         if request.photograph.len() > PHOTOGRAPH_MAX_BYTES {
             return Err(PhotographProblem::TooLarge.into());
         }
         // Looked at before the transaction: networks take time, and the database has others to serve.
-        let found = self.look(&request).await?;
-        settle(|| self.enrol_found(caller, &request, &found)).await
+        let (found, other) = self.look(&request).await?;
+        settle(|| self.enrol_found(caller, &request, &found, other.as_ref())).await
     }
 
-    async fn look(&self, request: &v1::EnrolFaceRequest) -> Result<Found, Problem> {
-        let Analysis { model, mut result, .. } =
-            self.0.hub.analyse(request.photograph.clone(), self.0.now()).await.map_err(|refusal| match refusal {
-                Refusal::NotAJpeg => PhotographProblem::NotAJpeg.into(),
-                Refusal::TooLarge => PhotographProblem::TooLarge.into(),
-                Refusal::NoVisionWorker | Refusal::Overload => Problem::NoVisionWorker,
-                Refusal::Failed => Problem::VisionWorkerFailed,
-            })?;
+    /// What the model in use finds in the photograph, and the other one of an upgrade, as far as it is fit for that one:
+    /// what is not in use keeps nobody from being enrolled. Where only the other one has a worker, it stands alone.
+    async fn look(&self, request: &v1::EnrolFaceRequest) -> Result<(Found, Option<Found>), Problem> {
+        let (model, other) = self.0.models_at_work().await?;
+        let look = async |model| match model {
+            Some(model) => self.look_by(&model, request).await,
+            None => Err(Problem::NoVisionWorker),
+        };
+        match tokio::join!(look(model), look(other)) {
+            (Ok(found), other) => Ok((found, other.ok())),
+            (Err(Problem::NoVisionWorker), other) => Ok((other?, None)),
+            (Err(problem), _) => Err(problem),
+        }
+    }
+
+    async fn look_by(&self, model: &ModelId, request: &v1::EnrolFaceRequest) -> Result<Found, Problem> {
+        let analysis = self.0.hub.analyse(model, request.photograph.clone(), self.0.now()).await;
+        let Analysis { model, mut result, .. } = analysis.map_err(|refusal| match refusal {
+            Refusal::NotAJpeg => PhotographProblem::NotAJpeg.into(),
+            Refusal::TooLarge => PhotographProblem::TooLarge.into(),
+            Refusal::NoVisionWorker | Refusal::Overload => Problem::NoVisionWorker,
+            Refusal::Failed => Problem::VisionWorkerFailed,
+        })?;
         let face = match &mut result.faces[..] {
             [] => return Err(PhotographProblem::NoFace.into()),
             [face] => face,
@@ -90,6 +122,7 @@ impl Residents {
         caller: &Principal,
         request: &v1::EnrolFaceRequest,
         found: &Found,
+        other: Option<&Found>,
     ) -> Result<v1::EnrolFaceResponse, Problem> {
         let mutation = match self.0.begin(caller, "EnrolFace", &request.request_id, request).await? {
             ControlFlow::Break(answer) => return self.0.repeat_personal(caller, answer).await,
@@ -97,29 +130,33 @@ impl Residents {
         };
         let Mutation { tx, now, .. } = &mutation;
         let whose = check(tx, caller, &request.resident_id).await?;
-        if let Some(enrolled) = tx.enrolled_model().await?
-            && enrolled != found.model.as_str()
-        {
-            return Err(Problem::ModelMismatch { enrolled, offered: found.model.as_str().to_owned() });
+        tx.hold_models().await?;
+        let models = Models::read(tx).await?;
+        if !models.has(&found.model) {
+            return Err(models.mismatch(&found.model));
         }
         // Of two photographs at once, the second one is compared with the first one's face too.
         tx.lock_community(&whose.community).await?;
-        let mut resembled = self.resembling(tx, &whose, found).await?;
-        let own = resembled.remove(&whose.id);
-        let told_apart = tx.told_apart(whose.id).await?;
-        resembled.retain(|other, _| !told_apart.contains(other));
-        if !resembled.is_empty() {
-            drop(mutation);
-            return self.raise(&whose, resembled).await;
-        }
-        let outcome = if own.is_some_and(|similarity| similarity >= NEAR_DUPLICATE) {
-            v1::EnrolmentOutcome::NearDuplicate
-        } else {
+        let novelty = self.novelty(tx, &whose, found).await?;
+        let beside = match other.filter(|other| models.has(&other.model)) {
+            Some(other) => matches!(self.novelty(tx, &whose, other).await?, Novelty::New).then_some(other),
+            None => None,
+        };
+        let new = matches!(novelty, Novelty::New).then_some(found);
+        let outcome = match novelty {
+            Novelty::Conflict(resembled) => {
+                drop(mutation);
+                return self.raise(&whose, resembled).await;
+            }
+            Novelty::Full if beside.is_none() => return Err(PhotographProblem::Full.into()),
+            Novelty::NearDuplicate if beside.is_none() => v1::EnrolmentOutcome::NearDuplicate,
+            Novelty::New | Novelty::Full | Novelty::NearDuplicate => v1::EnrolmentOutcome::Enrolled,
+        };
+        for found in new.into_iter().chain(beside) {
             let id = TemplateId(self.0.new_id());
             let template = self.0.vault.seal(tx, &whose, id, &found.embedding, *now).await?;
             tx.insert_template(&template).await?;
-            v1::EnrolmentOutcome::Enrolled
-        };
+        }
         let after = resident(tx, caller, &request.resident_id).await?;
         let answer = v1::EnrolFaceResponse {
             resident: Some(wire::resident_to_proto(&after)),
@@ -129,6 +166,22 @@ impl Residents {
             outcome: outcome.into(),
         };
         self.0.commit_personal(mutation, answer).await
+    }
+
+    /// What a face would add to those enrolled under its model.
+    async fn novelty(&self, tx: &Tx, whose: &Resident, found: &Found) -> Result<Novelty, Problem> {
+        let mut resembled = self.resembling(tx, whose, found).await?;
+        let own = resembled.remove(&whose.id);
+        let told_apart = tx.told_apart(whose.id).await?;
+        resembled.retain(|other, _| !told_apart.contains(other));
+        let faces = tx.templates_of(whose.id).await?;
+        let full = faces.iter().filter(|face| face.model == found.model.as_str()).count() >= FACES_MAX as usize;
+        Ok(match own {
+            _ if !resembled.is_empty() => Novelty::Conflict(resembled),
+            Some(similarity) if similarity >= NEAR_DUPLICATE => Novelty::NearDuplicate,
+            _ if full => Novelty::Full,
+            _ => Novelty::New,
+        })
     }
 
     /// Everybody of the community whom the face resembles more than its gates allow a stranger to.
@@ -212,9 +265,6 @@ async fn check(tx: &Tx, caller: &Principal, id: &str) -> Result<Resident, Proble
     let resident = resident(tx, caller, id).await?;
     if !resident.agrees_to(Purpose::GateRecognition) {
         return Err(PhotographProblem::NoConsent.into());
-    }
-    if resident.faces >= FACES_MAX {
-        return Err(PhotographProblem::Full.into());
     }
     Ok(resident)
 }

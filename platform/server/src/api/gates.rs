@@ -1,6 +1,6 @@
 //! GateService: cameras stream frames, smart cameras report persons.
 
-use std::{ops::ControlFlow, pin::Pin};
+use std::{ops::ControlFlow, pin::Pin, sync::Arc};
 
 use futures::{StreamExt as _, stream::FuturesOrdered};
 use gatepost_domain::{
@@ -11,11 +11,12 @@ use gatepost_domain::{
     principal::Principal,
     sighting::Sighting,
 };
+use gatepost_matching::ModelId;
 use gatepost_proto::v1::{
     self, FrameRefusal, gate_service_server::GateService, stream_frames_response::Message as Answer,
 };
 use opentelemetry::KeyValue;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio_stream::{Stream, wrappers::ReceiverStream};
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
@@ -27,6 +28,7 @@ use crate::{
     platform::Platform,
     problem::{Problem, settle},
     vision::{
+        agreement::{self, Beside},
         gate::{self, Gate, Showing},
         hub::{Outcome, Refusal},
     },
@@ -67,6 +69,7 @@ impl GateService for Gates {
             gate: Gate::new(&self.platform, community, gate),
             source: self.platform.hub.new_source(),
             platform: self.platform.clone(),
+            compared: Arc::new(Semaphore::new(self.platform.config.vision.frames_per_camera)),
             answers,
             sequence: i64::MIN,
         };
@@ -148,6 +151,8 @@ struct Session {
     platform: Platform,
     gate: Gate,
     source: u64,
+    /// Places for frames that another model looks at too.
+    compared: Arc<Semaphore>,
     answers: Answers,
     sequence: i64,
 }
@@ -157,6 +162,8 @@ struct Looked {
     sequence: i64,
     captured_at: Timestamp,
     outcome: Outcome,
+    /// The same frame on its way to the other model.
+    beside: Option<Beside>,
 }
 
 impl Session {
@@ -181,7 +188,7 @@ impl Session {
                     }
                 }
                 request = requests.next(), if open => match request {
-                    Some(Ok(frame)) => match self.accept(frame) {
+                    Some(Ok(frame)) => match self.accept(frame).await {
                         Ok(looking) => under_way.push_back(looking),
                         Err((sequence, reason)) => {
                             if !self.refuse(sequence, reason).await {
@@ -201,7 +208,7 @@ impl Session {
     }
 
     /// Checks a frame and submits it.
-    fn accept(
+    async fn accept(
         &mut self,
         frame: v1::StreamFramesRequest,
     ) -> Result<impl Future<Output = Looked> + use<>, (i64, FrameRefusal)> {
@@ -217,13 +224,25 @@ impl Session {
             return Err(refusal(FrameRefusal::TooLarge));
         }
         self.sequence = frame.sequence;
+        // Asked for every frame, so that all replicas switch at once.
+        let (model, other) = self.platform.models_at_work().await.map_err(|error| {
+            tracing::error!(%error, "the database does not say who is to look at a frame");
+            refusal(FrameRefusal::Overload)
+        })?;
+        let model = model.ok_or(refusal(FrameRefusal::NoVisionWorker))?;
         let span = tracing::info_span!("frame", gate.id = %self.gate_id(), sequence = frame.sequence);
         let most = self.platform.config.vision.frames_per_camera;
-        let outcome = span.in_scope(|| self.platform.hub.submit(self.source, frame.jpeg, captured_at, now, most));
+        let submit = |model: &ModelId, jpeg, most| {
+            span.in_scope(|| self.platform.hub.submit(model, self.source, jpeg, (captured_at, now), most))
+        };
+        // What is only compared gives way first: one frame waits, and who has no place is not looked at.
+        let place = other.and_then(|other| Some((other, self.compared.clone().try_acquire_owned().ok()?)));
+        let beside = place.map(|(other, place)| Beside { outcome: submit(&other, frame.jpeg.clone(), 1), place });
+        let outcome = submit(&model, frame.jpeg, most);
         let sequence = frame.sequence;
         let looking = async move {
             let outcome = outcome.await.unwrap_or(Err(Refusal::NoVisionWorker));
-            Looked { sequence, captured_at, outcome }
+            Looked { sequence, captured_at, outcome, beside }
         };
         Ok(looking.instrument(span))
     }
@@ -241,15 +260,20 @@ impl Session {
         let age = self.platform.now().duration_since(looked.captured_at).as_secs_f64();
         self.platform.metrics.frame_age.record(age.max(0.0), &[]);
         self.count("looked_at");
+        let (model, asked) = (analysis.model.clone(), looked.beside.is_some());
         let found = if analysis.result.faces.is_empty() {
-            self.gate.nobody(&self.platform, looked.captured_at).await.map(|()| Vec::new())
+            self.gate.nobody(&self.platform, looked.captured_at).await.map(|()| Default::default())
         } else {
-            self.gate.look(&self.platform, analysis, looked.captured_at).await
+            self.gate.look(&self.platform, analysis, looked.captured_at, asked).await
         };
-        let showings = found.unwrap_or_else(|problem| {
+        let (showings, said) = found.unwrap_or_else(|problem| {
             tracing::error!(error = %problem, "faces of a frame were lost");
-            Vec::new()
+            Default::default()
         });
+        if let Some(beside) = looked.beside {
+            let community = self.gate.community().clone();
+            tokio::spawn(agreement::compare(self.platform.clone(), community, model, said, beside));
+        }
         for showing in showings {
             let reached = self.send(Answer::Display(display(&self.platform, &showing))).await;
             if let Err(problem) = showing.shown(&self.platform, reached).await {

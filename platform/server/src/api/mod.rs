@@ -10,6 +10,7 @@ mod events;
 mod faces;
 mod gates;
 mod keys;
+mod model_upgrade;
 mod open;
 mod page;
 mod parcels;

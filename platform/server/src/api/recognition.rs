@@ -17,6 +17,7 @@ use crate::{
     platform::Mutation,
     problem::{Missing, Problem},
     recognition::RecognitionPolicy,
+    vision::models::Models,
 };
 
 /// Mistaken sightings in an answer.
@@ -39,10 +40,11 @@ impl Communities {
         };
         let Mutation { tx, .. } = &mutation;
         tx.lock_community(&administered(tx, caller, &community).await?.id).await?;
-        if let (Some(calibration), Some(enrolled)) = (&wanted.calibration, tx.enrolled_model().await?)
-            && calibration.model != enrolled
-        {
-            return Err(Problem::ModelMismatch { enrolled, offered: calibration.model.clone() });
+        if let Some(calibration) = &wanted.calibration {
+            let (models, measured) = (Models::read(tx).await?, ModelId::new(calibration.model.as_str()));
+            if !models.has(&measured) {
+                return Err(models.mismatch(&measured));
+            }
         }
         let present = RecognitionPolicy::read(tx.recognition_policy(&community).await?)?;
         let looser = |size: &usize| wanted.similarity(*size) < present.similarity(*size);
@@ -62,8 +64,11 @@ impl Communities {
         let tx = self.0.store.read().await?;
         let community = administered(&tx, caller, &convert::id(&request.community_id, "community_id")?).await?.id;
         let policy = RecognitionPolicy::read(tx.recognition_policy(&community).await?)?;
-        let templates = policy.faces(&tx, &community, self.0.now()).await?.len();
-        let model = tx.enrolled_model().await?.map(ModelId::new);
+        let model = Models::read(&tx).await?.in_use;
+        let templates = match &model {
+            Some(model) => policy.faces(&tx, &community, model, self.0.now()).await?.len(),
+            None => 0,
+        };
         let in_force = policy.chosen(model.as_ref(), templates, self.0.config.vision.similarity_min);
         let measured = in_force.measured();
         Ok(v1::GetRecognitionPolicyResponse {

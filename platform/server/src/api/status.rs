@@ -12,7 +12,7 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _};
 
 use crate::photograph::Unfit;
-use crate::problem::{Missing, PhotographProblem, Problem, Taken};
+use crate::problem::{Missing, ModelUpgradeProblem, PhotographProblem, Problem, Taken};
 
 const DOMAIN: &str = "gatepost";
 
@@ -62,6 +62,14 @@ pub fn status(problem: Problem) -> Status {
         Problem::VisionWorkerFailed => {
             tracing::warn!("the vision worker failed on a photograph");
             told(Code::Unavailable, "VISION_WORKER_FAILED", text)
+        }
+        Problem::ModelUpgrade(upgrade) => {
+            let reason = match upgrade {
+                ModelUpgradeProblem::NothingEnrolled => "NOTHING_ENROLLED",
+                ModelUpgradeProblem::UnderWay(_) => "MODEL_UPGRADE_UNDER_WAY",
+                ModelUpgradeProblem::NotUnderWay => "NO_MODEL_UPGRADE",
+            };
+            told(Code::FailedPrecondition, reason, text)
         }
         Problem::MisidentificationStands => told(Code::FailedPrecondition, "MISIDENTIFICATION_STANDS", text),
         Problem::Vault(error) => {

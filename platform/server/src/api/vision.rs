@@ -13,7 +13,11 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{convert, status::status};
-use crate::{platform::Platform, problem::Problem, vision::hub::Seat};
+use crate::{
+    platform::Platform,
+    problem::Problem,
+    vision::{hub::Seat, models::Models},
+};
 
 /// A worker that has kept a frame so long will not answer it any more. It is let go, so that the camera hears
 /// of its frame.
@@ -69,10 +73,9 @@ impl Vision {
             return Err(Problem::invalid("hello.capacity", "1 to 256"));
         }
         convert::text(&hello.worker_name, "hello.worker_name", 63)?;
-        match self.platform.store.read().await?.enrolled_model().await? {
-            Some(enrolled) if enrolled != offered => Err(Problem::ModelMismatch { enrolled, offered }),
-            Some(_) | None => Ok(ModelId::new(offered)),
-        }
+        let models = Models::read(&self.platform.store.read().await?).await?;
+        let model = ModelId::new(offered);
+        if models.has(&model) { Ok(model) } else { Err(models.mismatch(&model)) }
     }
 }
 

@@ -24,8 +24,8 @@ pub(super) struct Enrolled {
 }
 
 impl Enrolled {
-    fn is_of(&self, community: &CommunityId, model: &ModelId) -> bool {
-        self.community == *community && self.model == *model
+    pub(super) fn model(&self) -> &ModelId {
+        &self.model
     }
 }
 
@@ -42,28 +42,27 @@ impl Vault {
         now: Timestamp,
         least: impl Fn(usize) -> f32,
     ) -> Result<BTreeMap<ResidentId, f32>, VaultError> {
-        let faces = tx.consenting_faces(community).await?;
+        let faces = tx.consenting_faces(community, face.model().as_str()).await?;
         let mut kept = self.enrolled.lock().await;
-        let before = kept.take().filter(|kept| kept.is_of(community, face.model()));
+        // Of one community, and of each model that its photographs are enrolled under.
+        kept.retain(|kept| kept.community == *community);
+        let before = kept.iter().position(|kept| kept.model == *face.model()).map(|place| kept.swap_remove(place));
         let everybody = self.follow(tx, community, face.model(), before, faces).await?;
         let found = everybody.gallery().resembling(&everybody.turn(face.clone())?, least(everybody.gallery().len()))?;
-        *kept = Some(Enrolled { community: community.clone(), model: face.model().clone(), everybody, used_at: now });
+        kept.push(Enrolled { community: community.clone(), model: face.model().clone(), everybody, used_at: now });
         Ok(found)
     }
 
     /// Forgets faces that no photograph was compared with for a while.
     pub async fn forget_enrolled(&self, now: Timestamp) {
-        let mut kept = self.enrolled.lock().await;
-        if kept.as_ref().is_some_and(|kept| now.duration_since(kept.used_at) > KEPT_FOR) {
-            *kept = None;
-        }
+        self.enrolled.lock().await.retain(|kept| now.duration_since(kept.used_at) <= KEPT_FOR);
     }
 
     /// Forgets a community's faces, and says how many of them `its` counts.
     pub(super) async fn clear_enrolled(&self, community: &CommunityId, its: impl Fn(&[SearchableFace]) -> u64) -> u64 {
         let mut kept = self.enrolled.lock().await;
-        let cleared = kept.take_if(|kept| kept.community == *community);
-        cleared.map_or(0, |cleared| its(&cleared.everybody.faces))
+        let cleared = kept.extract_if(.., |kept| kept.community == *community);
+        cleared.map(|cleared| its(&cleared.everybody.faces)).sum()
     }
 
     async fn follow(

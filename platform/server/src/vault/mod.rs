@@ -16,6 +16,8 @@ use gatepost_matching::{Embedding, EmbeddingError, Gallery, ModelId, Transform, 
 use gatepost_storage::{CommunityKey, ResidentKey, SearchableFace, StoreError, Template, Tx};
 use zeroize::Zeroizing;
 
+use crate::vision::models::Models;
+
 mod enrolled;
 mod master;
 pub mod rotate;
@@ -59,7 +61,7 @@ pub struct Vault {
     masters: Masters,
     secrets: Mutex<HashMap<(CommunityId, i64), Arc<Secrets>>>,
     searchable: Mutex<HashMap<(CommunityId, ModelId), Arc<Searchable>>>,
-    enrolled: tokio::sync::Mutex<Option<enrolled::Enrolled>>,
+    enrolled: tokio::sync::Mutex<Vec<enrolled::Enrolled>>,
 }
 
 /// One generation of a community's secrets: what wraps its residents' keys, and what turns its faces.
@@ -68,21 +70,20 @@ struct Secrets {
     generation: i64,
     wrapping: Key,
     seed: Key,
-    /// Of the dimension that was asked for last; there is one in use.
-    transform: Mutex<Option<(usize, Arc<Transform>)>>,
+    /// Of the two dimensions that were asked for last; there is one in use, and another while a model is upgraded.
+    transforms: Mutex<Vec<(usize, Arc<Transform>)>>,
 }
 
 impl Secrets {
     fn transform(&self, dimension: usize) -> Arc<Transform> {
-        let mut kept = lock(&self.transform);
-        match &*kept {
-            Some((of, transform)) if *of == dimension => transform.clone(),
-            _ => {
-                let transform = Arc::new(Transform::new(self.seed.bytes(), dimension));
-                *kept = Some((dimension, transform.clone()));
-                transform
-            }
-        }
+        let mut kept = lock(&self.transforms);
+        let (_, transform) = match kept.iter().position(|(of, _)| *of == dimension) {
+            Some(place) => kept.remove(place),
+            None => (dimension, Arc::new(Transform::new(self.seed.bytes(), dimension))),
+        };
+        kept.insert(0, (dimension, transform.clone()));
+        kept.truncate(2);
+        transform
     }
 
     /// What turned faces of a model are called, so that they compare with nothing else.
@@ -248,6 +249,12 @@ impl Vault {
         Ok(searchable)
     }
 
+    /// Clears what memory holds of faces of other models than these.
+    pub async fn keep_models(&self, models: &Models) {
+        lock(&self.searchable).retain(|(_, model), _| models.has(model));
+        self.enrolled.lock().await.retain(|kept| models.has(kept.model()));
+    }
+
     /// Clears what memory holds of a community's faces, and says how many of the resident's were in it. Whatever a frame
     /// is being compared with right now is cleared after it.
     pub async fn clear(&self, community: &CommunityId, resident: ResidentId) -> u64 {
@@ -353,7 +360,7 @@ impl Vault {
             generation,
             wrapping: Key::random(),
             seed: Key::random(),
-            transform: Mutex::default(),
+            transforms: Mutex::default(),
         };
         let bytes = Zeroizing::new([&secrets.wrapping.bytes()[..], secrets.seed.bytes()].concat());
         let (master, wrapped) = self.masters.wrap(&bytes, &place_of_community(community, generation)).await?;
@@ -371,7 +378,7 @@ impl Secrets {
             generation,
             wrapping: Key::from_bytes(wrapping)?,
             seed: Key::from_bytes(seed)?,
-            transform: Mutex::default(),
+            transforms: Mutex::default(),
         })
     }
 }

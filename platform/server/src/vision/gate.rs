@@ -1,5 +1,7 @@
 //! What one camera's faces mean: tracks, verdicts, sightings, and the words for the gate's display.
 
+use std::sync::Arc;
+
 use gatepost_domain::{
     Parcel, ReminderCause, Timestamp,
     community::DisplayPolicy,
@@ -13,7 +15,11 @@ use gatepost_proto::vision as wire;
 use gatepost_storage::{Channel, Delivery, Tx};
 use opentelemetry::KeyValue;
 
-use super::hub::{Analysis, Passage};
+use super::{
+    agreement::{self, Said},
+    hub::{Analysis, Passage},
+    models::Models,
+};
 use crate::{
     decision::Recognition, notification::wording, platform::Platform, problem::Problem, recognition::RecognitionPolicy,
     vault::Searchable,
@@ -24,12 +30,13 @@ pub struct Gate {
     community: CommunityId,
     gate: GateId,
     tracker: Tracker,
+    /// The figures that the last faces were compared by.
     policy: MatchPolicy,
     basis: Option<Basis>,
 }
 
 /// What the last faces were compared with, and by which figures.
-struct Basis {
+pub struct Basis {
     model: String,
     gallery: usize,
     chosen: Chosen,
@@ -46,38 +53,35 @@ pub struct Showing {
 impl Gate {
     /// A gate without anybody in front of it.
     pub fn new(platform: &Platform, community: CommunityId, gate: GateId) -> Self {
-        let settings = &platform.config.vision;
-        let defaults = MatchPolicy::default();
-        let policy =
-            MatchPolicy { frames_agreeing: settings.frames_agreeing.unwrap_or(defaults.frames_agreeing), ..defaults };
-        Self { community, gate, tracker: Tracker::new(), policy, basis: None }
+        Self { community, gate, tracker: Tracker::new(), policy: figures(platform), basis: None }
     }
 
-    /// Takes in the faces of one frame.
+    /// Takes in the faces of one frame, and says of each what it is by itself where that is `asked`.
     pub async fn look(
         &mut self,
         platform: &Platform,
         analysis: Analysis,
         captured_at: Timestamp,
-    ) -> Result<Vec<Showing>, Problem> {
+        asked: bool,
+    ) -> Result<(Vec<Showing>, Vec<Said>), Problem> {
         let Analysis { model, result, passage } = analysis;
-        let (searchable, policy) = {
+        let searchable = {
             let tx = platform.store.read().await?;
-            let policy = RecognitionPolicy::read(tx.recognition_policy(&self.community).await?)?;
-            let faces = policy.faces(&tx, &self.community, platform.now()).await?;
-            (platform.vault.searchable(&tx, &self.community, &model, faces).await?, policy)
+            if Models::read(&tx).await?.in_use.is_some_and(|in_use| in_use != model) {
+                // Another one is in use since the frame was sent.
+                return Ok(Default::default());
+            }
+            let (searchable, basis, policy) = compared_with(platform, &tx, &self.community, &model).await?;
+            (self.policy, self.basis) = (policy, Some(basis));
+            searchable
         };
-        let gallery = searchable.gallery().len();
-        let chosen = policy.chosen(Some(&model), gallery, platform.config.vision.similarity_min);
-        self.policy.liveness = policy.liveness.into();
-        self.policy.threshold = chosen.similarity();
-        self.basis = Some(Basis { model: model.as_str().to_owned(), gallery, chosen, policy_version: policy.version });
         let faces = observed(&model, result.faces, &searchable);
+        let said = if asked { agreement::said(&faces, searchable.gallery(), &self.policy) } else { Vec::new() };
         let verdicts = match self.tracker.observe(captured_at, faces, searchable.gallery(), &self.policy) {
             Ok(verdicts) => verdicts,
             Err(error) => {
                 tracing::error!(gate.id = %self.gate, %error, "faces cannot be compared with the gallery");
-                return Ok(Vec::new());
+                return Ok(Default::default());
             }
         };
         let mut showings = Vec::new();
@@ -86,7 +90,7 @@ impl Gate {
                 showings.push(showing);
             }
         }
-        Ok(showings)
+        Ok((showings, said))
     }
 
     /// Ends the tracks of those who are gone by then, of a frame without faces.
@@ -155,9 +159,38 @@ impl Gate {
         &self.gate
     }
 
+    /// Whose gate.
+    pub fn community(&self) -> &CommunityId {
+        &self.community
+    }
+
     fn sighting(&self, resident: ResidentId, seen_at: Timestamp, similarity: Option<f32>) -> Sighting {
         Sighting { community: self.community.clone(), gate: self.gate.clone(), resident, seen_at, similarity }
     }
+}
+
+/// The figures of the installation's settings.
+fn figures(platform: &Platform) -> MatchPolicy {
+    let defaults = MatchPolicy::default();
+    let frames_agreeing = platform.config.vision.frames_agreeing.unwrap_or(defaults.frames_agreeing);
+    MatchPolicy { frames_agreeing, ..defaults }
+}
+
+/// What a model's faces at a gate of the community are compared with now, and by which figures.
+pub async fn compared_with(
+    platform: &Platform,
+    tx: &Tx,
+    community: &CommunityId,
+    model: &ModelId,
+) -> Result<(Arc<Searchable>, Basis, MatchPolicy), Problem> {
+    let policy = RecognitionPolicy::read(tx.recognition_policy(community).await?)?;
+    let faces = policy.faces(tx, community, model, platform.now()).await?;
+    let searchable = platform.vault.searchable(tx, community, model, faces).await?;
+    let gallery = searchable.gallery().len();
+    let chosen = policy.chosen(Some(model), gallery, platform.config.vision.similarity_min);
+    let figures = MatchPolicy { liveness: policy.liveness.into(), threshold: chosen.similarity(), ..figures(platform) };
+    let basis = Basis { model: model.as_str().to_owned(), gallery, chosen, policy_version: policy.version };
+    Ok((searchable, basis, figures))
 }
 
 /// A resident was recognised: reminds, and tells what the display should say.
@@ -212,7 +245,7 @@ impl Showing {
 }
 
 /// Faces whose vectors or bounds are unusable are left out: a broken worker must not make anybody known.
-fn observed(model: &ModelId, faces: Vec<wire::Face>, searchable: &Searchable) -> Vec<ObservedFace> {
+pub fn observed(model: &ModelId, faces: Vec<wire::Face>, searchable: &Searchable) -> Vec<ObservedFace> {
     faces
         .into_iter()
         .filter_map(|face| {

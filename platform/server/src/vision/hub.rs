@@ -1,10 +1,10 @@
 //! Connected vision workers and the frames on their way to and from them.
 //!
-//! A frame is submitted with a one-shot for its outcome. It waits in its camera's queue, goes to the worker with the
-//! most room, and its outcome comes back exactly once: faces, or why there are none.
+//! A frame is submitted for a model, with a one-shot for its outcome. It waits in its camera's queue, goes to the worker
+//! of that model with the most room, and its outcome comes back exactly once: faces, or why there are none.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     sync::{
         Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -38,7 +38,7 @@ pub enum Refusal {
     TooLarge,
     /// Pushed out by a newer frame, or too old.
     Overload,
-    /// Nobody is connected.
+    /// Nobody is connected who could look at it.
     NoVisionWorker,
     /// The worker failed on it.
     Failed,
@@ -89,8 +89,9 @@ struct Worker {
 
 #[derive(Default)]
 struct State {
-    queues: Queues<Pending>,
-    workers: HashMap<u64, Worker>,
+    /// Of each model with a worker, what waits for one.
+    queues: HashMap<ModelId, Queues<Pending>>,
+    workers: BTreeMap<u64, Worker>,
     frames_sent: i64,
     /// The newest time anybody told.
     latest: Option<Timestamp>,
@@ -98,15 +99,28 @@ struct State {
 
 impl State {
     /// Where more frames wait than there is room for, those of the camera in turn give way to its newest.
-    fn shed(&mut self) {
-        let able = self.workers.values().filter(|worker| !worker.leaving);
+    fn shed(&mut self, model: &ModelId) {
+        let able = self.workers.values().filter(|worker| !worker.leaving && worker.model == *model);
         let room: usize = able.map(|worker| worker.capacity.saturating_sub(worker.under_way.len())).sum();
-        let Some(source) = self.queues.in_turn().filter(|source| *source != ANALYSES) else { return };
-        if self.queues.len() > room {
-            for pending in self.queues.shed_older(source) {
+        let Some(queues) = self.queues.get_mut(model) else { return };
+        let Some(source) = queues.in_turn().filter(|source| *source != ANALYSES) else { return };
+        if queues.len() > room {
+            for pending in queues.shed_older(source) {
                 let _ = pending.answer.send(Err(Refusal::Overload));
             }
         }
+    }
+
+    /// Puts a frame back that was on its way to a worker that left.
+    fn put_back(&mut self, model: &ModelId, source: Source, pending: Pending) {
+        self.queues.entry(model.clone()).or_default().put_back(source, pending);
+    }
+
+    /// The worker of a model with room that has the fewest frames.
+    fn roomiest(&self, model: &ModelId) -> Option<u64> {
+        let able = self.workers.iter().filter(|(_, worker)| !worker.leaving && worker.model == *model);
+        let roomy = able.filter(|(_, worker)| worker.under_way.len() < worker.capacity);
+        roomy.min_by_key(|(_, worker)| worker.under_way.len()).map(|(number, _)| *number)
     }
 }
 
@@ -134,33 +148,44 @@ impl Hub {
         self.numbers.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Submits a frame; at most `most` wait for this source, the oldest gives way.
+    /// Submits a frame to be looked at by a worker of the model; at most `most` wait for this source, the oldest gives way.
     pub fn submit(
         &self,
+        model: &ModelId,
         source: Source,
         jpeg: Bytes,
-        captured_at: Timestamp,
-        now: Timestamp,
+        (captured_at, now): (Timestamp, Timestamp),
         most: usize,
     ) -> oneshot::Receiver<Outcome> {
         let (answer, outcome) = oneshot::channel();
         let traceparent = telemetry::traceparent().unwrap_or_default();
         let pending = Pending { jpeg, captured_at, received_at: now, sent_at: now, traceparent, answer };
         let mut state = self.lock();
-        if state.workers.is_empty() {
+        let Some(queues) = state.queues.get_mut(model) else {
             let _ = pending.answer.send(Err(Refusal::NoVisionWorker));
             return outcome;
-        }
-        if let Some(oldest) = state.queues.push(source, pending, most) {
+        };
+        if let Some(oldest) = queues.push(source, pending, most) {
             let _ = oldest.answer.send(Err(Refusal::Overload));
         }
-        self.dispatch(&mut state, now);
+        self.dispatch(&mut state, model, now);
         outcome
     }
 
     /// Looks at one photograph.
-    pub async fn analyse(&self, jpeg: Bytes, now: Timestamp) -> Outcome {
-        self.submit(ANALYSES, jpeg, now, now, ANALYSES_MAX).await.unwrap_or(Err(Refusal::NoVisionWorker))
+    pub async fn analyse(&self, model: &ModelId, jpeg: Bytes, now: Timestamp) -> Outcome {
+        let outcome = self.submit(model, ANALYSES, jpeg, (now, now), ANALYSES_MAX);
+        outcome.await.unwrap_or(Err(Refusal::NoVisionWorker))
+    }
+
+    /// The model of the worker that has been there for longest.
+    pub fn some_model(&self) -> Option<ModelId> {
+        self.lock().workers.values().next().map(|worker| worker.model.clone())
+    }
+
+    /// Whether a worker of the model is there.
+    pub fn has_worker_of(&self, model: &ModelId) -> bool {
+        self.lock().queues.contains_key(model)
     }
 
     /// Seats a worker. Its frames come out of the receiver, never more unanswered ones than its capacity.
@@ -168,8 +193,11 @@ impl Hub {
         let capacity = capacity.clamp(1, CAPACITY_MAX) as usize;
         let (frames, receiver) = mpsc::channel(capacity);
         let number = self.new_source();
+        let mut state = self.lock();
+        state.queues.entry(model.clone()).or_default();
         let worker = Worker { frames, model, capacity, leaving: false, under_way: HashMap::new() };
-        self.lock().workers.insert(number, worker);
+        state.workers.insert(number, worker);
+        drop(state);
         (Seat { hub: self, number }, receiver)
     }
 
@@ -178,17 +206,12 @@ impl Hub {
         self.lock().workers.len()
     }
 
-    /// Sends waiting frames to workers with room, the emptiest first.
-    fn dispatch(&self, state: &mut State, now: Timestamp) {
+    /// Sends frames that wait for the model to its workers with room, the emptiest first.
+    fn dispatch(&self, state: &mut State, model: &ModelId, now: Timestamp) {
         state.latest = Some(now);
-        loop {
-            let roomy = state.workers.iter().filter(|(_, worker)| !worker.leaving);
-            let roomy = roomy.filter(|(_, worker)| worker.under_way.len() < worker.capacity);
-            let Some(number) = roomy.min_by_key(|(_, worker)| worker.under_way.len()).map(|(number, _)| *number) else {
-                return;
-            };
-            state.shed();
-            let Some((source, mut pending)) = state.queues.pop() else {
+        while let Some(number) = state.roomiest(model) {
+            state.shed(model);
+            let Some((source, mut pending)) = state.queues.get_mut(model).and_then(Queues::pop) else {
                 return;
             };
             if source != ANALYSES && now.duration_since(pending.captured_at) > self.frame_age_max {
@@ -209,7 +232,7 @@ impl Hub {
             let Some(worker) = state.workers.get_mut(&number) else { return };
             if worker.frames.try_send(frame).is_err() {
                 worker.leaving = true;
-                state.queues.put_back(source, pending);
+                state.put_back(model, source, pending);
                 continue;
             }
             pending.sent_at = now;
@@ -228,6 +251,7 @@ impl Seat<'_> {
         let mut state = self.hub.lock();
         let Some(worker) = state.workers.get_mut(&self.number) else { return false };
         let Some((_, pending)) = worker.under_way.remove(&result.frame_id) else { return false };
+        let model = worker.model.clone();
         let outcome = match result.error() {
             wire::FrameError::Unspecified => {
                 let passage = Passage {
@@ -236,14 +260,14 @@ impl Seat<'_> {
                     answered_at: now,
                     traceparent: pending.traceparent.clone(),
                 };
-                Ok(Analysis { model: worker.model.clone(), result, passage })
+                Ok(Analysis { model: model.clone(), result, passage })
             }
             wire::FrameError::NotAJpeg => Err(Refusal::NotAJpeg),
             wire::FrameError::TooLarge => Err(Refusal::TooLarge),
             wire::FrameError::Internal => Err(Refusal::Failed),
         };
         let _ = pending.answer.send(outcome);
-        self.hub.dispatch(&mut state, now);
+        self.hub.dispatch(&mut state, &model, now);
         true
     }
 
@@ -269,19 +293,19 @@ impl Drop for Seat<'_> {
     fn drop(&mut self) {
         let mut state = self.hub.lock();
         let Some(worker) = state.workers.remove(&self.number) else { return };
-        let nobody_left = state.workers.is_empty();
+        let model = worker.model;
         let mut unanswered: Vec<_> = worker.under_way.into_iter().collect();
         // Newest first, because each goes to the front.
         unanswered.sort_by_key(|(frame_id, _)| std::cmp::Reverse(*frame_id));
         for (_, (source, pending)) in unanswered {
-            state.queues.put_back(source, pending);
+            state.put_back(&model, source, pending);
         }
-        if nobody_left {
-            for pending in state.queues.drain() {
+        if !state.workers.values().any(|worker| worker.model == model) {
+            for pending in state.queues.remove(&model).iter_mut().flat_map(Queues::drain) {
                 let _ = pending.answer.send(Err(Refusal::NoVisionWorker));
             }
         } else if let Some(now) = state.latest {
-            self.hub.dispatch(&mut state, now);
+            self.hub.dispatch(&mut state, &model, now);
         }
     }
 }

@@ -30,7 +30,8 @@ struct Tally {
 fn run(cameras: &[i64], minutes: i64) -> Tally {
     let hub = Hub::new(SignedDuration::from_secs(5));
     let at = |ms: i64| Timestamp::from_millisecond(1_780_000_000_000 + ms).unwrap();
-    let (seat, mut frames) = hub.seat(ModelId::new("a model"), BATCH as i32);
+    let model = ModelId::new("a model");
+    let (seat, mut frames) = hub.seat(model.clone(), BATCH as i32);
     let sources: Vec<_> = cameras.iter().map(|_| hub.new_source()).collect();
     let mut waiting: Vec<(usize, i64, oneshot::Receiver<Outcome>)> = Vec::new();
     let (mut batch, mut done_at, mut tally) = (Vec::new(), 0, Tally::default());
@@ -38,7 +39,7 @@ fn run(cameras: &[i64], minutes: i64) -> Tally {
         for (camera, between) in cameras.iter().enumerate() {
             if now % between == 0 {
                 let jpeg = Bytes::from_static(b"frame");
-                let outcome = hub.submit(sources[camera], jpeg, at(now), at(now), FRAMES_PER_CAMERA);
+                let outcome = hub.submit(&model, sources[camera], jpeg, (at(now), at(now)), FRAMES_PER_CAMERA);
                 waiting.push((camera, now, outcome));
             }
         }

@@ -17,6 +17,7 @@ mod keys;
 mod looks;
 mod migrations;
 mod misidentifications;
+mod model_upgrade;
 mod moves;
 mod notices;
 mod parcel_row;

@@ -61,12 +61,11 @@ impl Tx {
         Ok(deleted.rows_affected)
     }
 
-    /// The model of the newest enrolled face: what a worker's model must be.
+    /// The model of the newest enrolled face. Ids grow with time, and are an index.
     pub async fn enrolled_model(&self) -> Result<Option<String>, StoreError> {
         Entity::find()
             .select_only()
             .column(Column::Model)
-            .order_by(Column::EnrolledAt, Order::Desc)
             .order_by(Column::Id, Order::Desc)
             .into_tuple()
             .one(&self.transaction)
@@ -93,11 +92,12 @@ impl Tx {
         if touched == 0 { Err(StoreError::NotFound) } else { Ok(()) }
     }
 
-    /// The faces that a gate of the community may be searched for at `now`: of residents who agree to it and have a
-    /// parcel that has waited T1. Nobody else is ever compared. Ordered by resident and template.
+    /// The faces under a model that a gate of the community may be searched for at `now`: of residents who agree to it
+    /// and have a parcel that has waited T1. Nobody else is ever compared. Ordered by resident and template.
     pub async fn searchable_faces(
         &self,
         community: &CommunityId,
+        model: &str,
         now: Timestamp,
     ) -> Result<Vec<SearchableFace>, StoreError> {
         let sql = "SELECT template.id, template.resident, resident_key.generation, mistaken.similarity FROM template
@@ -106,7 +106,7 @@ impl Tx {
             JOIN consent_in_force ON consent_in_force.resident = resident.id AND consent_in_force.purpose = $1
             LEFT JOIN (SELECT resident, max(similarity) AS similarity FROM misidentification
                 WHERE community = $2 AND reason = $5 GROUP BY resident) AS mistaken ON mistaken.resident = resident.id
-            WHERE resident.community = $2 AND EXISTS (
+            WHERE resident.community = $2 AND template.model = $6 AND EXISTS (
                 SELECT 1 FROM parcel WHERE parcel.resident = resident.id AND parcel.community = $2
                 AND parcel.state = $3 AND parcel.remind_from <= $4
             ) ORDER BY template.resident, template.id";
@@ -116,23 +116,30 @@ impl Tx {
             StateName::Waiting.word().into(),
             to_millis(now).into(),
             MisidentificationReason::NotMe.word().into(),
+            model.into(),
         ];
         self.faces(sql, values).await
     }
 
-    /// Every enrolled face of the community's residents who agree to gate recognition, ordered by resident and template.
-    pub async fn consenting_faces(&self, community: &CommunityId) -> Result<Vec<SearchableFace>, StoreError> {
+    /// Every face enrolled under a model of the community's residents who agree to gate recognition, ordered by resident
+    /// and template.
+    pub async fn consenting_faces(
+        &self,
+        community: &CommunityId,
+        model: &str,
+    ) -> Result<Vec<SearchableFace>, StoreError> {
         let sql = "SELECT template.id, template.resident, resident_key.generation, mistaken.similarity FROM template
             JOIN resident ON resident.id = template.resident
             JOIN resident_key ON resident_key.resident = resident.id AND resident_key.community = $2
             JOIN consent_in_force ON consent_in_force.resident = resident.id AND consent_in_force.purpose = $1
             LEFT JOIN (SELECT resident, max(similarity) AS similarity FROM misidentification
                 WHERE community = $2 AND reason = $3 GROUP BY resident) AS mistaken ON mistaken.resident = resident.id
-            WHERE resident.community = $2 ORDER BY template.resident, template.id";
+            WHERE resident.community = $2 AND template.model = $4 ORDER BY template.resident, template.id";
         let values = vec![
             Purpose::GateRecognition.word().into(),
             community.as_str().into(),
             MisidentificationReason::NotMe.word().into(),
+            model.into(),
         ];
         self.faces(sql, values).await
     }
