@@ -126,8 +126,9 @@ impl Gate {
                 }
                 Ok(None)
             }
-            (Verdict::NotLive { resident, similarity }, _) => {
-                platform.not_live(&self.sighting(resident, track.seen_at, Some(similarity))).await?;
+            (Verdict::NotLive { resident, similarity, .. }, _) => {
+                let sighting = self.sighting(resident, track.seen_at, Some(similarity));
+                platform.not_live(&sighting, &self.recognition(basis, track, true)).await?;
                 Ok(None)
             }
             (Verdict::Known { .. } | Verdict::Unknown | Verdict::LowQuality, _) => Ok(None),
@@ -147,6 +148,10 @@ impl Gate {
             figures,
             evidence: track.evidence,
             finding: track.evidence.finding(&figures),
+            picture: match track.verdict {
+                Verdict::NotLive { picture, .. } => Some(picture),
+                Verdict::Known { .. } | Verdict::Ambiguous | Verdict::Unknown | Verdict::LowQuality => None,
+            },
         }
     }
 
