@@ -42,6 +42,31 @@ pub async fn every_consent_has_its_entry_in_the_chain(bench: Bench) {
     assert_eq!(tx.newest_consent_entry(&id("elsewhere")).await.unwrap(), None);
 }
 
+pub async fn a_channel_can_be_refused_without_a_consent(bench: Bench) {
+    settle(&bench.store, 2).await;
+    let tx = bench.store.write().await.unwrap();
+    let (whose, app, email) = (resident_id(1), Purpose::ReminderWebhook, Purpose::ReminderEmail);
+    let said = async || tx.said_of_channels(&[whose, resident_id(2)]).await.unwrap().remove(&whose).unwrap_or_default();
+    assert_eq!(said().await, []);
+    assert!(tx.withdraw_consent(whose, app, false, t(0)).await.unwrap());
+    assert!(!tx.withdraw_consent(whose, app, false, t(1)).await.unwrap(), "said once");
+    tx.grant_consent(whose, Purpose::LockerDeposit, "v1", t(2)).await.unwrap();
+    for minute in 3..5 {
+        tx.grant_consent(whose, email, "v1", t(minute)).await.unwrap();
+    }
+    assert_eq!(said().await, [(app, false), (email, true)]);
+    tx.grant_consent(whose, app, "v1", t(5)).await.unwrap();
+    assert_eq!(said().await, [(app, false), (email, true), (app, true)]);
+    assert!(tx.withdraw_consent(whose, app, false, t(6)).await.unwrap());
+    assert_eq!(said().await, [(email, true), (app, true), (app, false)]);
+    tx.delete_resident(whose, t(7)).await.unwrap();
+    let ledger = tx.consent_entries(&id("lotus"), 0, 20).await.unwrap();
+    let given: Vec<_> = ledger.iter().map(|entry| (entry.purpose, entry.given)).collect();
+    // Whoever goes ends what is in force, and refuses nothing.
+    assert_eq!(given[6..], [(Purpose::LockerDeposit, false), (email, false)]);
+    assert!(ledger.windows(2).all(|pair| pair[1].follows(Some(&pair[0]))));
+}
+
 pub async fn any_change_breaks_the_chain(bench: Bench) {
     settle(&bench.store, 1).await;
     let tx = bench.store.write().await.unwrap();

@@ -89,7 +89,7 @@ promises! {
         residents_are_kept_with_what_they_agreed_to, labels_find_their_candidates, pickups_are_counted_once,
         only_who_agreed_and_is_due_is_searched, a_deleted_resident_leaves_nothing, nothing_personal_is_printed;
     consents:
-        every_consent_has_its_entry_in_the_chain, any_change_breaks_the_chain,
+        every_consent_has_its_entry_in_the_chain, a_channel_can_be_refused_without_a_consent, any_change_breaks_the_chain,
         consents_at_once_have_entries_one_after_the_other;
     looks: looks_at_once_stand_one_after_the_other, looks_are_found_by_whom_and_go_from_the_oldest_on;
     template_keys: keys_move_to_the_next_generation, a_key_is_kept_once_and_only_under_its_community;

@@ -149,7 +149,8 @@ pub(super) enum ConsentCommand {
         #[arg(long)]
         by_guardian: bool,
     },
-    /// Record that the resident no longer agrees. Withdrawing gate-recognition deletes the enrolled faces.
+    /// Record that the resident no longer agrees. Withdrawing gate-recognition deletes the enrolled faces; a channel of
+    /// reminders can be refused without having been agreed to.
     Withdraw {
         /// The resident's id.
         id: String,
@@ -169,6 +170,12 @@ pub(super) enum Purpose {
     GateRecognition,
     /// Parcels may be put into a locker.
     LockerDeposit,
+    /// Reminders on a gate's display.
+    ReminderGateDisplay,
+    /// Reminders through the residents' app.
+    ReminderWebhook,
+    /// Reminders by e-mail.
+    ReminderEmail,
 }
 
 impl From<Purpose> for ConsentPurpose {
@@ -176,6 +183,9 @@ impl From<Purpose> for ConsentPurpose {
         match purpose {
             Purpose::GateRecognition => ConsentPurpose::GateRecognition,
             Purpose::LockerDeposit => ConsentPurpose::LockerDeposit,
+            Purpose::ReminderGateDisplay => ConsentPurpose::ReminderGateDisplay,
+            Purpose::ReminderWebhook => ConsentPurpose::ReminderWebhook,
+            Purpose::ReminderEmail => ConsentPurpose::ReminderEmail,
         }
     }
 }
@@ -374,6 +384,9 @@ fn purpose_name(purpose: ConsentPurpose) -> &'static str {
     match purpose {
         ConsentPurpose::GateRecognition => "gate-recognition",
         ConsentPurpose::LockerDeposit => "locker-deposit",
+        ConsentPurpose::ReminderGateDisplay => "reminder-gate-display",
+        ConsentPurpose::ReminderWebhook => "reminder-webhook",
+        ConsentPurpose::ReminderEmail => "reminder-email",
         ConsentPurpose::Unspecified => "unknown",
     }
 }

@@ -4,6 +4,8 @@
 //! field of the entry, each with its length; so an entry that is changed, taken out, put in or moved breaks the chain from
 //! there on. Whoever can write the whole database can write a whole new chain: note the newest hash elsewhere now and then.
 
+use std::collections::HashMap;
+
 use gatepost_domain::{
     Timestamp,
     consent::Purpose,
@@ -46,8 +48,29 @@ impl Tx {
     }
 
     /// Records that a resident took a consent back, by a guardian or not. False for one that was not in force, which leaves
-    /// no entry.
+    /// no entry; only a channel of reminders, which is used without a consent too, can be refused all the same, once.
     pub async fn withdraw_consent(
+        &self,
+        resident: ResidentId,
+        purpose: Purpose,
+        by_guardian: bool,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        if self.end_consent(resident, purpose, by_guardian, now).await? {
+            return Ok(true);
+        }
+        if !Purpose::CHANNELS.contains(&purpose) {
+            return Ok(false);
+        }
+        let said = self.said_of_channels(&[resident]).await?.remove(&resident).unwrap_or_default();
+        let refused = said.iter().rev().find(|(channel, _)| *channel == purpose).is_some_and(|(_, agreed)| !agreed);
+        if !refused {
+            self.enter(resident, purpose, None, by_guardian, now).await?;
+        }
+        Ok(!refused)
+    }
+
+    async fn end_consent(
         &self,
         resident: ResidentId,
         purpose: Purpose,
@@ -60,6 +83,35 @@ impl Tx {
             self.enter(resident, purpose, None, by_guardian, now).await?;
         }
         Ok(was_in_force)
+    }
+
+    /// What these residents last said about each channel of reminders, oldest first: agreed to or refused. Of agreement
+    /// and refusal of a channel each the last is told.
+    pub async fn said_of_channels(
+        &self,
+        residents: &[ResidentId],
+    ) -> Result<HashMap<ResidentId, Vec<(Purpose, bool)>>, StoreError> {
+        let mut said: HashMap<ResidentId, Vec<(Purpose, bool)>> = HashMap::new();
+        let rows: Vec<(Uuid, String, bool, i64)> = Entity::find()
+            .select_only()
+            .column(Column::Resident)
+            .column(Column::Purpose)
+            .column(Column::Given)
+            .column_as(Column::Sequence.max(), "newest")
+            .filter(self.among(Column::Resident, residents.iter().map(|resident| resident.0)))
+            .filter(Column::Purpose.is_in(Purpose::CHANNELS.map(Purpose::word)))
+            .group_by(Column::Resident)
+            .group_by(Column::Purpose)
+            .group_by(Column::Given)
+            .order_by(Column::Sequence.max(), Order::Asc)
+            .into_tuple()
+            .all(&self.transaction)
+            .await
+            .map_err(failure)?;
+        for (whose, purpose, given, _) in rows {
+            said.entry(ResidentId(whose)).or_default().push((Word::read(&purpose)?, given));
+        }
+        Ok(said)
     }
 
     /// Appends to the ledger of the resident's community, one entry at a time.
@@ -162,7 +214,7 @@ impl Tx {
     pub(super) async fn end_consents(&self, whose: ResidentId, now: Timestamp) -> Result<u64, StoreError> {
         let mut ended = 0;
         for purpose in Purpose::ALL {
-            ended += u64::from(self.withdraw_consent(whose, purpose, false, now).await?);
+            ended += u64::from(self.end_consent(whose, purpose, false, now).await?);
         }
         Ok(ended)
     }

@@ -64,9 +64,13 @@ pub fn purpose(value: i32) -> Result<Purpose, Problem> {
     match v1::ConsentPurpose::try_from(value) {
         Ok(v1::ConsentPurpose::GateRecognition) => Ok(Purpose::GateRecognition),
         Ok(v1::ConsentPurpose::LockerDeposit) => Ok(Purpose::LockerDeposit),
-        Ok(v1::ConsentPurpose::Unspecified) | Err(_) => {
-            Err(Problem::invalid("purpose", "GATE_RECOGNITION or LOCKER_DEPOSIT"))
-        }
+        Ok(v1::ConsentPurpose::ReminderGateDisplay) => Ok(Purpose::ReminderGateDisplay),
+        Ok(v1::ConsentPurpose::ReminderWebhook) => Ok(Purpose::ReminderWebhook),
+        Ok(v1::ConsentPurpose::ReminderEmail) => Ok(Purpose::ReminderEmail),
+        Ok(v1::ConsentPurpose::Unspecified) | Err(_) => Err(Problem::invalid(
+            "purpose",
+            "GATE_RECOGNITION, LOCKER_DEPOSIT, REMINDER_GATE_DISPLAY, REMINDER_WEBHOOK or REMINDER_EMAIL",
+        )),
     }
 }
 
@@ -74,6 +78,9 @@ fn purpose_to_proto(purpose: Purpose) -> v1::ConsentPurpose {
     match purpose {
         Purpose::GateRecognition => v1::ConsentPurpose::GateRecognition,
         Purpose::LockerDeposit => v1::ConsentPurpose::LockerDeposit,
+        Purpose::ReminderGateDisplay => v1::ConsentPurpose::ReminderGateDisplay,
+        Purpose::ReminderWebhook => v1::ConsentPurpose::ReminderWebhook,
+        Purpose::ReminderEmail => v1::ConsentPurpose::ReminderEmail,
     }
 }
 
