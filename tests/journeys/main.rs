@@ -36,6 +36,7 @@ mod events;
 mod export;
 mod extension;
 mod fuzz;
+mod guardian;
 mod hold;
 mod hostile;
 mod isolation;

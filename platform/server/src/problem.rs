@@ -77,6 +77,9 @@ pub enum Problem {
     /// A photograph that cannot be enrolled.
     #[error(transparent)]
     Photograph(#[from] PhotographProblem),
+    /// A child's consent without a guardian.
+    #[error("the resident is under 14: a named guardian has to agree to gate recognition")]
+    GuardianNeeded,
     /// Nobody to look at pictures.
     #[error("no vision worker is connected: start gatepost-vision, then try again")]
     NoVisionWorker,

@@ -331,11 +331,13 @@ pub struct ShownNotice {
     pub sha256: Option<[u8; 32]>,
     /// Whether a guardian agreed for the resident, as for anybody under 14.
     pub by_guardian: bool,
+    /// Which: a resident's id, or a reference of the property's; empty where it was not told.
+    pub guardian: String,
 }
 
 impl From<&str> for ShownNotice {
     fn from(version: &str) -> Self {
-        ShownNotice { version: version.to_owned(), sha256: None, by_guardian: false }
+        ShownNotice { version: version.to_owned(), sha256: None, by_guardian: false, guardian: String::new() }
     }
 }
 
@@ -358,6 +360,8 @@ pub struct ConsentEntry {
     pub notice_sha256: Option<[u8; 32]>,
     /// Whether a guardian spoke for the resident.
     pub by_guardian: bool,
+    /// Which one agreed; empty where it was not told.
+    pub guardian: String,
     /// When.
     pub recorded_at: Timestamp,
     /// Covers this entry and, through the hash before it, all before.

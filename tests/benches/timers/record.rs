@@ -164,6 +164,7 @@ fn resident() -> Resident {
         unit: "802".to_owned(),
         person_reference: String::new(),
         needs_accessible: false,
+        under_14: false,
         consents: Vec::new(),
         faces: 0,
     }

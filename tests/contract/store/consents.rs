@@ -8,7 +8,12 @@ use super::{Bench, fixture::*};
 pub async fn every_consent_has_its_entry_in_the_chain(bench: Bench) {
     settle(&bench.store, 2).await;
     let tx = bench.store.write().await.unwrap();
-    let notice = ShownNotice { version: "告知书 v1".to_owned(), sha256: Some([171; 32]), by_guardian: true };
+    let notice = ShownNotice {
+        version: "告知书 v1".to_owned(),
+        sha256: Some([171; 32]),
+        by_guardian: true,
+        guardian: "file-7".to_owned(),
+    };
     tx.grant_consent(resident_id(1), Purpose::GateRecognition, notice, t(0)).await.unwrap();
     tx.grant_consent(resident_id(2), Purpose::LockerDeposit, "v1", t(1)).await.unwrap();
     tx.withdraw_consent(resident_id(2), Purpose::GateRecognition, false, t(2)).await.unwrap();
@@ -30,6 +35,7 @@ pub async fn every_consent_has_its_entry_in_the_chain(bench: Bench) {
             (4, resident_id(2), false, false, t(4)),
         ]
     );
+    assert_eq!(ledger[0].guardian, "file-7");
     assert_eq!((&*ledger[0].notice, ledger[0].notice_sha256), ("告知书 v1", Some([171; 32])));
     let mut before = None;
     for entry in &ledger {
@@ -76,7 +82,7 @@ pub async fn any_change_breaks_the_chain(bench: Bench) {
     let ledger = tx.consent_entries(&id("lotus"), 0, 10).await.unwrap();
     let [first, second] = &ledger[..] else { panic!("two entries") };
     type Change = fn(&mut ConsentEntry);
-    let changed: [(&str, Change); 9] = [
+    let changed: [(&str, Change); 10] = [
         ("community", |entry| entry.community = id("elsewhere")),
         ("sequence", |entry| entry.sequence = 3),
         ("resident", |entry| entry.resident = resident_id(2)),
@@ -85,6 +91,7 @@ pub async fn any_change_breaks_the_chain(bench: Bench) {
         ("notice", |entry| entry.notice = "v2".to_owned()),
         ("notice_sha256", |entry| entry.notice_sha256 = Some([0; 32])),
         ("by_guardian", |entry| entry.by_guardian = true),
+        ("guardian", |entry| entry.guardian = "file-7".to_owned()),
         ("recorded_at", |entry| entry.recorded_at = t(9)),
     ];
     for (what, change) in changed {

@@ -85,6 +85,7 @@ pub fn resident(number: u128) -> Resident {
         unit: format!("{number}02"),
         person_reference: String::new(),
         needs_accessible: number.is_multiple_of(2),
+        under_14: number.is_multiple_of(3),
         consents: Vec::new(),
         faces: 0,
     }

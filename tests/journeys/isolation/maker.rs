@@ -73,6 +73,7 @@ fn meaning(field: &FieldDescriptor, now: Timestamp) -> Meaning {
         (_, "decision_id") => Unset,
         (_, "photograph" | "jpeg") => Sample(Value::Bytes(vec![0xFF, 0xD8].into())),
         (_, "notice_sha256") => Unset,
+        (_, "guardian") => text("file-7"),
         ("ListParcelsRequest", "state") => Unset,
         (_, "until") => Sample(instant(field, now + SignedDuration::from_hours(1))),
         ("UpdateCommunityRequest", "update_mask") => Sample(mask(field, &["display_name"])),

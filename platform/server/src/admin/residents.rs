@@ -66,6 +66,15 @@ pub(super) enum Command {
         #[arg(action = clap::ArgAction::Set)]
         needed: bool,
     },
+    /// Record whether a resident is under 14, so that a guardian has to agree to gate recognition.
+    #[command(name = "under-14")]
+    Under14 {
+        /// The resident's id.
+        id: String,
+        /// Whether they are.
+        #[arg(action = clap::ArgAction::Set)]
+        under_14: bool,
+    },
     /// Delete a resident, wait until every replica of the platform has cleared its memory, and write a signed certificate
     /// of it, which `gatepost verify-certificate` verifies.
     Erase {
@@ -121,6 +130,9 @@ pub(super) struct AddArgs {
     /// Parcels need an accessible height and a way without steps.
     #[arg(long)]
     needs_accessible: bool,
+    /// Under 14: a guardian has to agree to gate recognition.
+    #[arg(long)]
+    under_14: bool,
 }
 
 impl std::fmt::Debug for AddArgs {
@@ -148,6 +160,9 @@ pub(super) enum ConsentCommand {
         /// A guardian agreed for the resident, as is needed under 14.
         #[arg(long)]
         by_guardian: bool,
+        /// Which guardian: the id of a resident, or a reference of yours without a name.
+        #[arg(long, default_value = "")]
+        guardian: String,
     },
     /// Record that the resident no longer agrees. Withdrawing gate-recognition deletes the enrolled faces; a channel of
     /// reminders can be refused without having been agreed to.
@@ -211,14 +226,11 @@ pub(super) async fn run(client: &Client, command: Command, json: bool) -> anyhow
             Ok(())
         }
         Command::Accessible { id, needed } => {
-            let request = UpdateResidentRequest {
-                request_id: request_id::fresh(),
-                resident: Some(Resident { id: id.clone(), needs_accessible: needed, ..Resident::default() }),
-                update_mask: Some(prost_types::FieldMask { paths: vec!["needs_accessible".to_owned()] }),
-            };
-            answer(client.residents().update_resident(request).await)?;
-            println!("{id}: recorded");
-            Ok(())
+            let resident = Resident { id, needs_accessible: needed, ..Resident::default() };
+            update(client, resident, "needs_accessible").await
+        }
+        Command::Under14 { id, under_14 } => {
+            update(client, Resident { id, under_14, ..Resident::default() }, "under_14").await
         }
         Command::Erase { id, certificate } => personal::erase(client, id, &certificate).await,
         Command::Certificate { erasure, output } => personal::finish(client, &erasure, &output).await,
@@ -248,6 +260,18 @@ pub(super) async fn all(client: &Client, community: &str) -> Result<Vec<Resident
     }
 }
 
+async fn update(client: &Client, resident: Resident, field: &str) -> anyhow::Result<()> {
+    let id = resident.id.clone();
+    let request = UpdateResidentRequest {
+        request_id: request_id::fresh(),
+        resident: Some(resident),
+        update_mask: Some(prost_types::FieldMask { paths: vec![field.to_owned()] }),
+    };
+    answer(client.residents().update_resident(request).await)?;
+    println!("{id}: recorded");
+    Ok(())
+}
+
 async fn add(client: &Client, new: AddArgs) -> anyhow::Result<()> {
     let resident = Resident {
         community_id: new.community,
@@ -258,6 +282,7 @@ async fn add(client: &Client, new: AddArgs) -> anyhow::Result<()> {
         unit: new.unit,
         person_reference: new.reference,
         needs_accessible: new.needs_accessible,
+        under_14: new.under_14,
         ..Resident::default()
     };
     let request = CreateResidentRequest { request_id: request_id::fresh(), resident: Some(resident) };
@@ -269,13 +294,14 @@ async fn add(client: &Client, new: AddArgs) -> anyhow::Result<()> {
 async fn consent(client: &Client, command: ConsentCommand) -> anyhow::Result<()> {
     let request_id = request_id::fresh();
     match command {
-        ConsentCommand::Grant { id, purpose, notice, notice_file, by_guardian } => {
+        ConsentCommand::Grant { id, purpose, notice, notice_file, by_guardian, guardian } => {
             let purpose = ConsentPurpose::from(purpose).into();
             let read = |file: PathBuf| std::fs::read(&file).with_context(|| format!("cannot read {}", file.display()));
             let text = notice_file.map(read).transpose()?;
             let notice_sha256 = text.map_or_else(Vec::new, |text| Sha256::digest(text).to_vec()).into();
             let resident_id = id.clone();
-            let request = GrantConsentRequest { request_id, resident_id, purpose, notice, notice_sha256, by_guardian };
+            let request =
+                GrantConsentRequest { request_id, resident_id, purpose, notice, notice_sha256, by_guardian, guardian };
             answer(client.residents().grant_consent(request).await)?;
             println!("{id}: consent granted");
         }
@@ -359,6 +385,7 @@ fn listing(residents: &[Resident]) -> Listing {
         "building",
         "unit",
         "needs_accessible",
+        "under_14",
         "consents",
         "faces",
     ]);
@@ -373,6 +400,7 @@ fn listing(residents: &[Resident]) -> Listing {
             json!(one.building_id),
             json!(one.unit),
             json!(one.needs_accessible),
+            json!(one.under_14),
             Value::from(consents),
             json!(one.faces),
         ]);

@@ -9,6 +9,7 @@ mod decisions;
 mod events;
 mod faces;
 mod gates;
+mod guardian;
 mod keys;
 mod open;
 mod page;

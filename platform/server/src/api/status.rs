@@ -58,6 +58,7 @@ pub fn status(problem: Problem) -> Status {
             let (code, reason) = photo(&photograph);
             told(code, reason, text)
         }
+        Problem::GuardianNeeded => told(Code::FailedPrecondition, "GUARDIAN_NEEDED", text),
         Problem::NoVisionWorker => told(Code::Unavailable, "NO_VISION_WORKER", text),
         Problem::MisidentificationStands => told(Code::FailedPrecondition, "MISIDENTIFICATION_STANDS", text),
         Problem::Vault(error) => {

@@ -106,6 +106,7 @@ table!(resident, "resident", {
     unit: String,
     person_reference: String,
     needs_accessible: bool,
+    under_14: bool,
 });
 
 table!(consent_ledger, "consent_ledger", {
@@ -119,6 +120,7 @@ table!(consent_ledger, "consent_ledger", {
     notice: String,
     notice_sha256: Option<Vec<u8>>,
     by_guardian: bool,
+    guardian: String,
     recorded_at: i64,
     hash: Vec<u8>,
 });

@@ -25,7 +25,8 @@ struct Table {
 const TABLES: [Table; 12] = [
     // The keys are made from the columns beside them.
     Table { name: "resident", about: "id = $1", left_out: &["name_key", "phone_key"] },
-    Table { name: "consent_ledger", about: "resident = $1", left_out: &[] },
+    // Which guardian it was is somebody else.
+    Table { name: "consent_ledger", about: "resident = $1", left_out: &["guardian"] },
     // A vector says nothing to its owner, and whoever gets hold of it could be taken for them, or see them: that there is
     // one, when it was enrolled and by which model is what can be understood.
     Table { name: "template", about: "resident = $1", left_out: &["embedding"] },

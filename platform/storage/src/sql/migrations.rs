@@ -24,6 +24,7 @@ impl MigratorTrait for Migrator {
             Box::new(Step { name: "0013_decisions", sql: include_str!("migrations/0013_decisions.sql") }),
             Box::new(Step { name: "0014_erasure", sql: include_str!("migrations/0014_erasure.sql") }),
             Box::new(Step { name: "0014_retention", sql: include_str!("migrations/0014_retention.sql") }),
+            Box::new(Step { name: "0015_guardian", sql: include_str!("migrations/0015_guardian.sql") }),
         ]
     }
 }

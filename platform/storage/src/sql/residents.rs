@@ -300,6 +300,7 @@ fn to_row(resident: &Resident) -> resident::Model {
         unit: resident.unit.clone(),
         person_reference: resident.person_reference.clone(),
         needs_accessible: resident.needs_accessible,
+        under_14: resident.under_14,
     }
 }
 
@@ -314,6 +315,7 @@ fn from_row(row: resident::Model, consents: Vec<Purpose>, faces: u32) -> Result<
         unit: row.unit,
         person_reference: row.person_reference,
         needs_accessible: row.needs_accessible,
+        under_14: row.under_14,
         consents,
         faces,
     })
