@@ -21,6 +21,7 @@ macro_rules! on_both_stacks {
 
 mod announcements;
 mod bad_input;
+mod capture;
 mod channels;
 mod claims;
 mod community_administrator;

@@ -19,7 +19,7 @@ pub use self::{
     error::StoreError,
     look::{Look, LookChain},
     record::{
-        Answered, Channel, CommunityKey, ConsentEntry, Courier, DecisionRecord, Delivery, EnrolmentConflict,
+        Answered, Capture, Channel, CommunityKey, ConsentEntry, Courier, DecisionRecord, Delivery, EnrolmentConflict,
         EventCursor, Hold, Key, Misidentification, MisidentificationReason, NoticeRecord, PolicyKey, ResidentKey,
         Resolution, SearchableFace, ShownNotice, StoredEvent, Template,
     },

@@ -1,6 +1,6 @@
 //! What is kept that the domain has no word for. No logic lives here.
 
-use std::{borrow::Cow, fmt};
+use std::{borrow::Cow, collections::BTreeMap, fmt};
 
 use gatepost_domain::{
     CourierEvent, ReminderCause, Timestamp,
@@ -269,6 +269,29 @@ pub struct Misidentification {
     pub reported_at: Timestamp,
     /// When staff had looked into it.
     pub settled_at: Option<Timestamp>,
+}
+
+/// Frames of a gate that a resident is enrolled from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Capture {
+    /// Who.
+    pub resident: ResidentId,
+    /// Whose gate.
+    pub community: CommunityId,
+    /// Which.
+    pub gate: GateId,
+    /// Since when.
+    pub opened_at: Timestamp,
+    /// From then on no frame is looked at for it.
+    pub ends_at: Timestamp,
+    /// How many faces are enough.
+    pub wanted: u32,
+    /// How many were enrolled.
+    pub enrolled: u32,
+    /// Frames with a face that were looked at.
+    pub frames: u32,
+    /// Those of them that gave nothing, by reason.
+    pub refused: BTreeMap<String, u32>,
 }
 
 /// A photograph that was not enrolled because it resembles somebody else.

@@ -1,16 +1,10 @@
-//! Enrolment: one photograph, one face, one template. The photograph is not kept.
+//! The rpcs of enrolment: what a photograph gives, and what staff find about those that resemble somebody else.
 
-use std::{collections::BTreeMap, ops::ControlFlow};
+use std::ops::ControlFlow;
 
-use gatepost_domain::{
-    consent::Purpose,
-    id::{ResidentId, TemplateId},
-    principal::Principal,
-    resident::Resident,
-};
-use gatepost_matching::{Embedding, ModelId};
+use gatepost_domain::{principal::Principal, resident::Resident};
 use gatepost_proto::v1;
-use gatepost_storage::{EnrolmentConflict, StoreError, Tx};
+use gatepost_storage::{StoreError, Tx};
 
 use super::{
     communities::administered,
@@ -18,31 +12,15 @@ use super::{
     residents::{Residents, resident},
 };
 use crate::{
-    photograph::unfit,
+    enrolment::{Enrolment, Found, check_picture, check_resident},
     platform::Mutation,
     problem::{Missing, PhotographProblem, Problem, settle},
-    recognition::RecognitionPolicy,
     vision::hub::{Analysis, Refusal},
 };
 
-/// Faces a resident may have enrolled.
-const FACES_MAX: u32 = 8;
 /// Conflicts in an answer.
 const LISTED_MAX: u64 = 500;
 const PHOTOGRAPH_MAX_BYTES: usize = 8 * 1024 * 1024;
-/// From this cosine on, a face tells nothing that another one of the same resident does not tell. A choice: the same
-/// photograph blurred keeps 0.91 with itself (see `photograph.rs`); other photographs of one person were not measured.
-const NEAR_DUPLICATE: f32 = 0.95;
-
-/// What a photograph gave.
-struct Found {
-    model: ModelId,
-    embedding: Embedding,
-    score: f32,
-    face_width: f32,
-    quality: f32,
-}
-
 impl Residents {
     pub(super) async fn enrol(
         &self,
@@ -69,20 +47,11 @@ impl Residents {
                 Refusal::NoVisionWorker | Refusal::Overload => Problem::NoVisionWorker,
                 Refusal::Failed => Problem::Bug("the vision worker failed on a photograph"),
             })?;
-        let face = match &mut result.faces[..] {
-            [] => return Err(PhotographProblem::NoFace.into()),
-            [face] => face,
-            [..] => return Err(PhotographProblem::SeveralFaces.into()),
-        };
-        let unfit = unfit(face);
-        if !unfit.is_empty() {
-            return Err(PhotographProblem::Unfit(unfit).into());
-        }
-        let face_width = face.r#box.map_or(0.0, |bounds| bounds.width);
+        check_picture(&result.faces)?;
+        let [face] = &mut result.faces[..] else { return Err(PhotographProblem::NoFace.into()) };
         // Taken and not copied: its memory is cleared with the embedding.
-        let embedding = Embedding::new(&model, std::mem::take(&mut face.embedding))
-            .map_err(|_| Problem::Bug("the vision worker sent an unusable embedding"))?;
-        Ok(Found { model, embedding, score: face.score, face_width, quality: face.quality })
+        let vector = std::mem::take(&mut face.embedding);
+        Found::new(&model, face, vector)
     }
 
     async fn enrol_found(
@@ -97,28 +66,17 @@ impl Residents {
         };
         let Mutation { tx, now, .. } = &mutation;
         let whose = check(tx, caller, &request.resident_id).await?;
-        if let Some(enrolled) = tx.enrolled_model().await?
-            && enrolled != found.model.as_str()
-        {
-            return Err(Problem::ModelMismatch { enrolled, offered: found.model.as_str().to_owned() });
-        }
-        // Of two photographs at once, the second one is compared with the first one's face too.
-        tx.lock_community(&whose.community).await?;
-        let mut resembled = self.resembling(tx, &whose, found).await?;
-        let own = resembled.remove(&whose.id);
-        let told_apart = tx.told_apart(whose.id).await?;
-        resembled.retain(|other, _| !told_apart.contains(other));
-        if !resembled.is_empty() {
-            drop(mutation);
-            return self.raise(&whose, resembled).await;
-        }
-        let outcome = if own.is_some_and(|similarity| similarity >= NEAR_DUPLICATE) {
-            v1::EnrolmentOutcome::NearDuplicate
-        } else {
-            let id = TemplateId(self.0.new_id());
-            let template = self.0.vault.seal(tx, &whose, id, &found.embedding, *now).await?;
-            tx.insert_template(&template).await?;
-            v1::EnrolmentOutcome::Enrolled
+        let outcome = match self.0.enrol_face(tx, &whose, found, false, *now).await? {
+            Enrolment::Added => v1::EnrolmentOutcome::Enrolled,
+            Enrolment::NearDuplicate => v1::EnrolmentOutcome::NearDuplicate,
+            Enrolment::Unlike => return Err(Problem::Bug("a photograph need not be like the others")),
+            Enrolment::Resembles(resembled) => {
+                drop(mutation);
+                let tx = self.0.store.write().await?;
+                self.0.raise_conflicts(&tx, &whose, resembled).await?;
+                tx.commit().await?;
+                return Err(PhotographProblem::Conflict.into());
+            }
         };
         let after = resident(tx, caller, &request.resident_id).await?;
         let answer = v1::EnrolFaceResponse {
@@ -129,32 +87,6 @@ impl Residents {
             outcome: outcome.into(),
         };
         self.0.commit_personal(mutation, answer).await
-    }
-
-    /// Everybody of the community whom the face resembles more than its gates allow a stranger to.
-    async fn resembling(&self, tx: &Tx, whose: &Resident, found: &Found) -> Result<BTreeMap<ResidentId, f32>, Problem> {
-        let policy = RecognitionPolicy::read(tx.recognition_policy(&whose.community).await?)?;
-        let setting = self.0.config.vision.similarity_min;
-        let least = |faces| policy.chosen(Some(&found.model), faces, setting).similarity();
-        Ok(self.0.vault.resembling(tx, &whose.community, &found.embedding, self.0.now(), least).await?)
-    }
-
-    /// Keeps who was mistaken for whom, and refuses the photograph.
-    async fn raise<T>(&self, whose: &Resident, resembled: BTreeMap<ResidentId, f32>) -> Result<T, Problem> {
-        let tx = self.0.store.write().await?;
-        for (other, similarity) in resembled {
-            let conflict = EnrolmentConflict {
-                resident: whose.id,
-                other,
-                community: whose.community.clone(),
-                similarity,
-                found_at: self.0.now(),
-                settled: None,
-            };
-            tx.raise_conflict(&conflict).await?;
-        }
-        tx.commit().await?;
-        Err(PhotographProblem::Conflict.into())
     }
 
     pub(super) async fn conflicts(
@@ -210,11 +142,6 @@ impl Residents {
 /// Whether this resident may have another face enrolled.
 async fn check(tx: &Tx, caller: &Principal, id: &str) -> Result<Resident, Problem> {
     let resident = resident(tx, caller, id).await?;
-    if !resident.agrees_to(Purpose::GateRecognition) {
-        return Err(PhotographProblem::NoConsent.into());
-    }
-    if resident.faces >= FACES_MAX {
-        return Err(PhotographProblem::Full.into());
-    }
+    check_resident(&resident)?;
     Ok(resident)
 }

@@ -1,6 +1,7 @@
 //! The router: layers from outside to inside, then the services. Nothing else builds one.
 
 mod announcements;
+mod captures;
 mod communities;
 pub mod convert;
 mod courier_webhooks;

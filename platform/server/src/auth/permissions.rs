@@ -124,6 +124,8 @@ const TABLE: &[Rule] = &[
     personal("/gatepost.v1.ResidentService/GrantConsent", PROPERTY, Scope::Manage),
     personal("/gatepost.v1.ResidentService/WithdrawConsent", PROPERTY, Scope::Manage),
     personal("/gatepost.v1.ResidentService/EnrolFace", PROPERTY, Scope::Manage),
+    personal("/gatepost.v1.ResidentService/OpenCapture", PROPERTY, Scope::Manage),
+    personal("/gatepost.v1.ResidentService/GetCapture", PROPERTY, Scope::Read),
     personal("/gatepost.v1.ResidentService/DeleteFaces", PROPERTY, Scope::Manage),
     rule("/gatepost.v1.ResidentService/ImportPickups", PROPERTY, Scope::Manage),
     personal("/gatepost.v1.ResidentService/GetUsualPickup", PROPERTY, Scope::Read),

@@ -65,12 +65,19 @@ impl Gate {
         captured_at: Timestamp,
     ) -> Result<Vec<Showing>, Problem> {
         let Analysis { model, result, passage } = analysis;
-        let (searchable, policy) = {
+        let (searchable, policy, capture) = {
             let tx = platform.store.read().await?;
+            let capture = tx.open_capture(&self.community, &self.gate, platform.now()).await?;
             let policy = RecognitionPolicy::read(tx.recognition_policy(&self.community).await?)?;
             let faces = policy.faces(&tx, &self.community, platform.now()).await?;
-            (platform.vault.searchable(&tx, &self.community, &model, faces).await?, policy)
+            (platform.vault.searchable(&tx, &self.community, &model, faces).await?, policy, capture)
         };
+        if capture.is_some() {
+            let here = (&self.community, &self.gate);
+            if let Err(problem) = platform.capture_frame(here, &model, &result.faces, captured_at).await {
+                tracing::error!(gate.id = %self.gate, error = %problem, "a frame was not enrolled from");
+            }
+        }
         let gallery = searchable.gallery().len();
         let chosen = policy.chosen(Some(&model), gallery, platform.config.vision.similarity_min);
         self.policy.liveness = policy.liveness.into();

@@ -163,6 +163,19 @@ table!(misidentification, "misidentification", {
     settled_at: Option<i64>,
 });
 
+table!(capture, "capture", {
+    #[sea_orm(primary_key, auto_increment = false)]
+    resident: Uuid,
+    community: String,
+    gate: String,
+    opened_at: i64,
+    ends_at: i64,
+    wanted: i64,
+    enrolled: i64,
+    frames: i64,
+    refused: String,
+});
+
 table!(enrolment_conflict, "enrolment_conflict", {
     #[sea_orm(primary_key, auto_increment = false)]
     resident: Uuid,

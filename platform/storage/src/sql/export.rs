@@ -22,7 +22,7 @@ struct Table {
 }
 
 /// In the order in which they are told.
-const TABLES: [Table; 12] = [
+const TABLES: [Table; 13] = [
     // The keys are made from the columns beside them.
     Table { name: "resident", about: "id = $1", left_out: &["name_key", "phone_key"] },
     // Which guardian it was is somebody else.
@@ -59,6 +59,7 @@ const TABLES: [Table; 12] = [
             WHERE decision.resident IS NULL AND parcel.resident = $1)",
         left_out: &[],
     },
+    Table { name: "capture", about: "resident = $1", left_out: &[] },
     // Whom a photograph resembled is somebody else's.
     Table { name: "enrolment_conflict", about: "resident = $1 OR other = $1", left_out: &["resident", "other"] },
     // That somebody looked, when and how is the resident's to know; which of the staff it was is not, as the Court of

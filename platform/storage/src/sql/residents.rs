@@ -143,8 +143,16 @@ impl Tx {
         removed.cleared.insert("parcel".to_owned(), self.execute(addressees, its()).await?);
         let conflicts = "DELETE FROM enrolment_conflict WHERE resident = $1 OR other = $1";
         removed.deleted.insert("enrolment_conflict".to_owned(), self.execute(conflicts, its()).await?);
-        for table in ["notice", "template", "resident_key", "misidentification", "last_sighting", "pickup", "decision"]
-        {
+        for table in [
+            "notice",
+            "template",
+            "resident_key",
+            "misidentification",
+            "last_sighting",
+            "capture",
+            "pickup",
+            "decision",
+        ] {
             let rows = self.execute(&format!("DELETE FROM {table} WHERE resident = $1"), its()).await?;
             removed.deleted.insert(table.to_owned(), rows);
         }
