@@ -144,6 +144,7 @@ const TABLE: &[Rule] = &[
     personal("/gatepost.v1.PrivacyService/ExportResident", PROPERTY, Scope::Read),
     rule("/gatepost.v1.PrivacyService/EraseResident", PROPERTY, Scope::Manage),
     rule("/gatepost.v1.PrivacyService/GetErasure", PROPERTY, Scope::Read),
+    rule("/gatepost.v1.PrivacyService/ListErasures", PROPERTY, Scope::Read),
     personal("/gatepost.v1.ResidentService/ListDecisions", PROPERTY, Scope::Read),
     rule("/gatepost.v1.CourierService/CreateCourier", ADMINISTRATOR, Scope::Keys),
     rule("/gatepost.v1.CourierService/ListCouriers", ADMINISTRATOR, Scope::Read),

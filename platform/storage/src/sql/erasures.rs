@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use gatepost_domain::{
     Timestamp,
-    id::{ErasureId, ResidentId},
+    id::{CommunityId, ErasureId, ResidentId},
 };
 use sea_orm::{
     ColumnTrait, ConnectionTrait as _, EntityTrait, IntoActiveModel, Order, QueryFilter, QueryOrder, QuerySelect,
@@ -43,6 +43,24 @@ impl Tx {
     pub async fn erasure(&self, erasure: ErasureId) -> Result<Option<Erasure>, StoreError> {
         let row = Entity::find_by_id(erasure.0).one(&self.transaction).await.map_err(failure)?;
         row.map(from_row).transpose()
+    }
+
+    /// A community's erasures before one, the newest first.
+    pub async fn erasures(
+        &self,
+        community: &CommunityId,
+        before: Option<ErasureId>,
+        limit: u64,
+    ) -> Result<Vec<Erasure>, StoreError> {
+        let mut query = Entity::find()
+            .filter(Column::Community.eq(community.as_str()))
+            .order_by(Column::Id, Order::Desc)
+            .limit(limit);
+        if let Some(before) = before {
+            query = query.filter(Column::Id.lt(before.0));
+        }
+        let rows = query.all(&self.transaction).await.map_err(failure)?;
+        rows.into_iter().map(from_row).collect()
     }
 
     /// Erasures that some replica has not confirmed yet, the oldest first.
