@@ -117,11 +117,14 @@ impl Tx {
     /// Rows that stay of who was erased, by table: of a random id.
     pub async fn rows_kept(&self, resident: ResidentId) -> Result<BTreeMap<String, u64>, StoreError> {
         let mut kept = BTreeMap::new();
+        // Also where they agreed as somebody's guardian.
+        let agreed = "SELECT count(*) FROM consent_ledger WHERE resident = $1 OR guardian = $2";
+        let looked = "SELECT count(*) FROM look_subject WHERE subject = $1";
         for (table, sql, subject) in [
-            ("consent_ledger", "SELECT count(*) FROM consent_ledger WHERE resident = $1", resident.0.into()),
-            ("look", "SELECT count(*) FROM look_subject WHERE subject = $1", resident.to_string().into()),
+            ("consent_ledger", agreed, vec![resident.0.into(), resident.to_string().into()]),
+            ("look", looked, vec![resident.to_string().into()]),
         ] {
-            let row = self.transaction.query_one_raw(self.statement(sql, vec![subject])).await.map_err(failure)?;
+            let row = self.transaction.query_one_raw(self.statement(sql, subject)).await.map_err(failure)?;
             let count: i64 = row.ok_or(StoreError::NotFound)?.try_get_by_index(0).map_err(failure)?;
             kept.insert(table.to_owned(), count.unsigned_abs());
         }
