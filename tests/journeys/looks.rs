@@ -26,6 +26,7 @@ const IMPERSONAL: [&str; 30] = [
     "Building",
     "Calibration",
     "CalibrationPoint",
+    "CaptureRefusal",
     "Community",
     "Compartment",
     "CompartmentUse",
