@@ -350,7 +350,10 @@ async fn a_neighbours_page_token_is_as_one_that_was_made_up(stack: Stack) {
         }
     }
     tried.sort();
-    assert_eq!(tried, ["ListDeadLetters", "ListLooks", "ListParcels", "ListResidents", "ListUnresolvedParcels"]);
+    assert_eq!(
+        tried,
+        ["ListDeadLetters", "ListErasures", "ListLooks", "ListParcels", "ListResidents", "ListUnresolvedParcels"]
+    );
 }
 
 async fn an_event_stream_tells_of_its_own_courier_only(stack: Stack) {
