@@ -76,9 +76,10 @@ async fn fuzz(settings: &[(&str, &str)]) {
     let faults = run.faults.into_inner().unwrap_or_else(PoisonError::into_inner);
     assert!(
         faults.is_empty(),
-        "{} faults, among them\n{}",
+        "{} faults, among them\n{}\nand the log\n{}",
         faults.len(),
-        faults[..faults.len().min(FAULTS_MAX)].join("\n")
+        faults[..faults.len().min(FAULTS_MAX)].join("\n"),
+        run.target.live.log()
     );
     run.target.is_well().await;
     assert_eq!(outcomes.len(), run.rpcs.len(), "every rpc was called");
@@ -112,11 +113,11 @@ impl Run {
             let rpc = &self.rpcs[case as usize % self.rpcs.len()];
             let caller = self.caller(rpc, &mut rng);
             let body = self.body(rpc, &mut rng);
-            self.try_one(rpc, caller, body, &mut rng).await;
+            self.try_one(case, rpc, caller, body, &mut rng).await;
         }
     }
 
-    async fn try_one(&self, rpc: &Rpc, caller: &Caller, body: Bytes, rng: &mut StdRng) {
+    async fn try_one(&self, case: u64, rpc: &Rpc, caller: &Caller, body: Bytes, rng: &mut StdRng) {
         let channel = self.target.channel(rpc);
         let answer = call(&channel, rpc, caller.key.as_ref(), body.clone()).await;
         let fault = match &answer {
@@ -125,7 +126,7 @@ impl Run {
         };
         if let Some(fault) = fault {
             let body = STANDARD.encode(&body[..body.len().min(1_500)]);
-            let fault = format!("{} by {:?}: {fault}\n    {body}", rpc.path, caller.kind);
+            let fault = format!("call {case}, {} by {:?}: {fault}\n    {body}", rpc.path, caller.kind);
             self.faults.lock().unwrap_or_else(PoisonError::into_inner).push(fault);
         }
         let code = match &answer {

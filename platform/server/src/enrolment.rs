@@ -43,8 +43,7 @@ impl Found {
     /// The picture's only face, with its vector apart: whoever calls takes it or copies it.
     pub fn new(model: &ModelId, face: &wire::Face, vector: Vec<f32>) -> Result<Self, Problem> {
         let face_width = face.r#box.map_or(0.0, |bounds| bounds.width);
-        let embedding =
-            Embedding::new(model, vector).map_err(|_| Problem::Bug("the vision worker sent an unusable embedding"))?;
+        let embedding = Embedding::new(model, vector).map_err(|_| Problem::VisionWorkerFailed)?;
         Ok(Found { model: model.clone(), embedding, score: face.score, face_width, quality: face.quality })
     }
 }

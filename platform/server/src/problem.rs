@@ -86,6 +86,9 @@ pub enum Problem {
     /// Nobody to look at pictures.
     #[error("no vision worker is connected: start gatepost-vision, then try again")]
     NoVisionWorker,
+    /// Somebody looked at a picture, and said nothing that can be used.
+    #[error("the vision worker failed on the photograph: see its log, then try again, or another photograph")]
+    VisionWorkerFailed,
     /// A worker of another model than the gallery's.
     #[error(
         "the enrolled faces were made by model {enrolled}, this worker runs {offered}: use the same weights, or enrol again"

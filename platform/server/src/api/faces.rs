@@ -45,7 +45,7 @@ impl Residents {
                 Refusal::NotAJpeg => PhotographProblem::NotAJpeg.into(),
                 Refusal::TooLarge => PhotographProblem::TooLarge.into(),
                 Refusal::NoVisionWorker | Refusal::Overload => Problem::NoVisionWorker,
-                Refusal::Failed => Problem::Bug("the vision worker failed on a photograph"),
+                Refusal::Failed => Problem::VisionWorkerFailed,
             })?;
         check_picture(&result.faces)?;
         let [face] = &mut result.faces[..] else { return Err(PhotographProblem::NoFace.into()) };

@@ -61,6 +61,10 @@ pub fn status(problem: Problem) -> Status {
         Problem::GateBusy => told(Code::FailedPrecondition, "GATE_BUSY", text),
         Problem::GuardianNeeded => told(Code::FailedPrecondition, "GUARDIAN_NEEDED", text),
         Problem::NoVisionWorker => told(Code::Unavailable, "NO_VISION_WORKER", text),
+        Problem::VisionWorkerFailed => {
+            tracing::warn!("the vision worker failed on a photograph");
+            told(Code::Unavailable, "VISION_WORKER_FAILED", text)
+        }
         Problem::MisidentificationStands => told(Code::FailedPrecondition, "MISIDENTIFICATION_STANDS", text),
         Problem::Vault(error) => {
             tracing::error!(%error, "enrolled faces cannot be sealed or opened");
