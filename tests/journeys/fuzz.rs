@@ -8,7 +8,7 @@
 //! runs are for `cargo test`.
 //!
 //! Tried: 40,000 calls of 77 rpcs on each database (seed 1), without a fault. Eleven of these rpcs were answered with
-//! refusals alone: those that need a recall, a stay or a conflict just then.
+//! refusals alone, for what they need was not there just then: a recall, a stay, a conflict, a capture.
 
 mod eye;
 mod fields;

@@ -12,7 +12,7 @@ use jiff::SignedDuration;
 
 use crate::{
     api::status::reasons,
-    enrolment::{Enrolment, Found, check_picture, check_resident},
+    enrolment::{Enrolment, Found, check_resident, only_face},
     platform::Platform,
     problem::{PhotographProblem, Problem, settle},
 };
@@ -31,10 +31,9 @@ impl Platform {
         faces: &[wire::Face],
         captured_at: Timestamp,
     ) -> Result<(), Problem> {
-        let found = match (check_picture(faces), faces) {
-            (Ok(()), [face]) => Ok(Found::new(model, face, face.embedding.clone())?),
-            (Ok(()), _) => Err(PhotographProblem::NoFace),
-            (Err(problem), _) => Err(problem),
+        let found = match only_face(faces) {
+            Ok(face) => Ok(Found::new(model, face)?),
+            Err(problem) => Err(problem),
         };
         settle(|| self.try_capture_frame((community, gate), &found, captured_at)).await
     }

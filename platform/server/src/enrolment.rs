@@ -40,10 +40,10 @@ pub struct Found {
 }
 
 impl Found {
-    /// The picture's only face, with its vector apart: whoever calls takes it or copies it.
-    pub fn new(model: &ModelId, face: &wire::Face, vector: Vec<f32>) -> Result<Self, Problem> {
+    /// A picture's only face. Its vector is copied: memory that is given back is cleared, this one's and that one's.
+    pub fn new(model: &ModelId, face: &wire::Face) -> Result<Self, Problem> {
         let face_width = face.r#box.map_or(0.0, |bounds| bounds.width);
-        let embedding = Embedding::new(model, vector).map_err(|_| Problem::VisionWorkerFailed)?;
+        let embedding = Embedding::new(model, face.embedding.clone()).map_err(|_| Problem::VisionWorkerFailed)?;
         Ok(Found { model: model.clone(), embedding, score: face.score, face_width, quality: face.quality })
     }
 }
@@ -60,15 +60,15 @@ pub enum Enrolment {
     Resembles(BTreeMap<ResidentId, f32>),
 }
 
-/// Whether a picture shows one face that is fit to be enrolled.
-pub fn check_picture(faces: &[wire::Face]) -> Result<(), PhotographProblem> {
+/// The only face of a picture, if it is fit to be enrolled.
+pub fn only_face(faces: &[wire::Face]) -> Result<&wire::Face, PhotographProblem> {
     let face = match faces {
         [] => return Err(PhotographProblem::NoFace),
         [face] => face,
         [..] => return Err(PhotographProblem::SeveralFaces),
     };
     let unfit = unfit(face);
-    if unfit.is_empty() { Ok(()) } else { Err(PhotographProblem::Unfit(unfit)) }
+    if unfit.is_empty() { Ok(face) } else { Err(PhotographProblem::Unfit(unfit)) }
 }
 
 /// Whether this resident may have another face enrolled.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use gatepost_vision::image::Picture;
 use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng, seq::IndexedRandom as _};
+use rustix::time::{ClockId, clock_gettime};
 
 use crate::support::{photograph, pipeline};
 
@@ -95,10 +96,10 @@ fn spoil(file: &mut Vec<u8>, others: &[Vec<u8>], rng: &mut StdRng) {
     }
 }
 
-/// Of this thread, as Linux counts it.
+/// Of this thread.
 fn processor_time() -> Duration {
-    let statistics = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
-    Duration::from_nanos(statistics.split(' ').next().unwrap().parse().unwrap())
+    let now = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(now.tv_sec as u64, now.tv_nsec as u32)
 }
 
 #[test]

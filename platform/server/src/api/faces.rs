@@ -12,7 +12,7 @@ use super::{
     residents::{Residents, resident},
 };
 use crate::{
-    enrolment::{Enrolment, Found, check_picture, check_resident},
+    enrolment::{Enrolment, Found, check_resident, only_face},
     platform::Mutation,
     problem::{Missing, PhotographProblem, Problem, settle},
     vision::hub::{Analysis, Refusal},
@@ -21,6 +21,7 @@ use crate::{
 /// Conflicts in an answer.
 const LISTED_MAX: u64 = 500;
 const PHOTOGRAPH_MAX_BYTES: usize = 8 * 1024 * 1024;
+
 impl Residents {
     pub(super) async fn enrol(
         &self,
@@ -40,18 +41,14 @@ impl Residents {
     }
 
     async fn look(&self, request: &v1::EnrolFaceRequest) -> Result<Found, Problem> {
-        let Analysis { model, mut result, .. } =
+        let Analysis { model, result, .. } =
             self.0.hub.analyse(request.photograph.clone(), self.0.now()).await.map_err(|refusal| match refusal {
                 Refusal::NotAJpeg => PhotographProblem::NotAJpeg.into(),
                 Refusal::TooLarge => PhotographProblem::TooLarge.into(),
                 Refusal::NoVisionWorker | Refusal::Overload => Problem::NoVisionWorker,
                 Refusal::Failed => Problem::VisionWorkerFailed,
             })?;
-        check_picture(&result.faces)?;
-        let [face] = &mut result.faces[..] else { return Err(PhotographProblem::NoFace.into()) };
-        // Taken and not copied: its memory is cleared with the embedding.
-        let vector = std::mem::take(&mut face.embedding);
-        Found::new(&model, face, vector)
+        Found::new(&model, only_face(&result.faces)?)
     }
 
     async fn enrol_found(

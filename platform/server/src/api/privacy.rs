@@ -106,9 +106,7 @@ impl Privacy {
         let waited_for = erasure::waited_for(&self.0, &erasure).await?;
         Ok(erasure_to_proto(&erasure, waited_for))
     }
-}
 
-impl Privacy {
     async fn erasures(
         &self,
         caller: &Principal,

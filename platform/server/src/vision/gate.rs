@@ -190,10 +190,10 @@ async fn see(
 /// What the display should say after these parcels were reminded of.
 pub async fn showing(tx: &Tx, sighting: Sighting, reminded: &[Parcel]) -> Result<Option<Showing>, Problem> {
     let Some(parcel) = reminded.first() else { return Ok(None) };
+    tracing::info!(parcel.id = %parcel.id(), gate.id = %sighting.gate, "resident reminded at a gate");
     if !Reach::of_one(tx, sighting.resident).await?.allows(Channel::GateDisplay) {
         return Ok(None);
     }
-    tracing::info!(parcel.id = %parcel.id(), gate.id = %sighting.gate, "resident reminded at a gate");
     let text = display_text(tx, &sighting.community, parcel).await?;
     Ok(text.map(|text| Showing { text, sighting }))
 }
