@@ -1,12 +1,13 @@
 //! Compiles the `.proto` files with protox, so that no `protoc` needs to be installed.
 
-const FILES: [&str; 10] = [
+const FILES: [&str; 11] = [
     "gatepost/v1/parcels.proto",
     "gatepost/v1/events.proto",
     "gatepost/v1/communities.proto",
     "gatepost/v1/residents.proto",
     "gatepost/v1/couriers.proto",
     "gatepost/v1/gates.proto",
+    "gatepost/v1/models.proto",
     "gatepost/v1/privacy.proto",
     "gatepost/v1/webhooks.proto",
     "gatepost/vision/v1/vision.proto",

@@ -150,7 +150,7 @@ topologySpreadConstraints:
 {{- if and (eq .Values.tls.clients.certificates "required") (not .Values.worker.certificate.existingSecret) -}}
 {{- fail "worker.certificate.existingSecret is empty: client certificates are required, so the vision workers need one" -}}
 {{- end -}}
-{{- if and .Values.worker.certificate.existingSecret .Values.tls.insecure (not .Values.worker.platform) -}}
+{{- if and .Values.worker.certificate.existingSecret .Values.tls.insecure (not .Values.worker.platforms) -}}
 {{- fail "worker.certificate.existingSecret needs TLS: a certificate is shown to an https address only" -}}
 {{- end -}}
 {{- if and .Values.tls.existingSecret (not .Values.tls.caKey) -}}

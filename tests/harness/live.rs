@@ -1,6 +1,8 @@
 //! The real programs at work together: `gatepost serve` and `gatepost-vision` as processes, on the real clock, with a
 //! community that has room for many parcels and a policy counted in seconds.
 
+mod camera;
+
 use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -10,21 +12,20 @@ use std::{
 use bytes::Bytes;
 use gatepost_process::clock::{Clock as _, SystemClock};
 use gatepost_proto::v1::{
-    self, ConsentPurpose, CreateCommunityRequest, StreamFramesRequest, WaitingPolicy,
-    gate_service_client::GateServiceClient, policy_layer::Layer, principal, stream_frames_response::Message,
+    self, ConsentPurpose, CreateCommunityRequest, WaitingPolicy, gate_service_client::GateServiceClient,
+    policy_layer::Layer, principal,
 };
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
-    sync::mpsc,
 };
-use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::{Certificate, ClientTlsConfig};
 
+pub use self::camera::LiveCamera;
 use crate::{
-    clients::{Administrator, Courier, Key, Line, Resident, Seen, answer, duration_to_wire, new_request_id, to_wire},
+    clients::{Administrator, Courier, Key, Line, Resident, Seen, answer, duration_to_wire, new_request_id},
     processes::{Ended, Process, Said, address},
     world::{COMMUNITY, NORTH_GATE, TIME_ZONE, soon, standard_community},
 };
@@ -283,38 +284,24 @@ impl Live {
     /// A camera at the north gate sees these frames, each after the platform has answered the one before, on a
     /// stream of its own.
     pub async fn pass(&self, key: &Key, frames: &[Bytes]) -> Seen {
-        let (sender, outgoing) = mpsc::channel(4);
-        let stream = self.gates(key).stream_frames(ReceiverStream::new(outgoing)).await;
-        let mut answers = answer(stream).expect("the stream opens");
-        let first = soon("the first credit", answers.message()).await.expect("the stream is open");
-        assert!(matches!(first.and_then(|first| first.message), Some(Message::Credit(_))), "credit comes first");
-        let mut seen = Seen::default();
-        for (number, jpeg) in frames.iter().enumerate() {
-            let now = SystemClock.now();
-            let (sequence, capture_time) = (number as i64, Some(to_wire(now)));
-            let frame = StreamFramesRequest { sequence, capture_time, jpeg: jpeg.clone() };
-            sender.send(frame).await.expect("the stream is open");
-            loop {
-                let message = soon("the answer to a frame", answers.message()).await.expect("the stream is open");
-                match message.and_then(|message| message.message).expect("the stream is open") {
-                    Message::Credit(_) => break,
-                    Message::Display(display) => seen.displays.push(display),
-                    Message::Refused(refused) => seen.refused.push(refused.reason()),
-                    Message::Drain(_) => panic!("the platform drains"),
-                }
-            }
-            SystemClock.sleep_until(now + BETWEEN_FRAMES).await;
-        }
-        seen
+        LiveCamera::open(self, key).await.shows(frames).await
     }
 
     /// Starts the real worker as a process; returns once the platform has welcomed it.
     pub async fn worker(&self, settings: &[(&str, &str)]) -> Process {
-        let key = self.data_dir.path().join("worker.key");
-        let (url, key) = (self.url(), key.display().to_string());
-        let arguments = ["run", "--platform", &url, "--key-file", &key, "--name", "eye"];
+        self.worker_for(&[self], settings).await
+    }
+
+    /// Starts one real worker for several replicas, with this one's key; returns once all have welcomed it.
+    pub async fn worker_for(&self, replicas: &[&Live], settings: &[(&str, &str)]) -> Process {
+        let key = self.data_dir.path().join("worker.key").display().to_string();
+        let urls = replicas.iter().map(|replica| replica.url()).collect::<Vec<_>>();
+        let arguments = ["run", "--platform", &urls.join(","), "--key-file", &key, "--name", "eye"];
         let mut worker = Process::start("gatepost-vision", &arguments, settings);
-        worker.says("welcomed by the platform").await.expect("the worker works");
+        for url in urls {
+            let welcome = format!("welcomed by the platform platform={url}/");
+            worker.says(&welcome).await.expect("the worker works");
+        }
         worker
     }
 

@@ -192,6 +192,13 @@ impl Process {
         Command::new("kill").args(["-TERM", &id.to_string()]).status().await.expect("kill is installed");
     }
 
+    /// Stops the program wherever it stands; it lives on and does nothing.
+    pub async fn pause(&self) {
+        let id = self.id().to_string();
+        let sent = Command::new("kill").args(["-STOP", &id]).status().await.expect("kill is installed");
+        assert!(sent.success(), "{} was gone already", self.name);
+    }
+
     /// Ends the program wherever it stands.
     pub async fn kill(&mut self) {
         self.child.kill().await.expect("a child of ours");

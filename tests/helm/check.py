@@ -167,6 +167,11 @@ def check_purpose(file, by_name, problems):
         problems.expect(limits["nvidia.com/gpu"] == 1 and "memory" in limits, f"limits are {limits}")
         problems.expect(worker["runtimeClassName"] == "nvidia" and worker["tolerations"], "no way onto a GPU node")
         problems.expect("--device=cuda" in worker["containers"][0]["args"], "the worker is not told of the GPU")
+        told = "--platform=http://gatepost-0.lockers:50051,http://gatepost-1.lockers"
+        problems.expect(told in worker["containers"][0]["args"], "the worker is not told of both platforms")
+        ports = by_name["NetworkPolicy", "test-gatepost-vision-worker"]["spec"]["egress"][1]
+        ports = {port["port"] for port in ports["ports"]}
+        problems.expect(ports == {50051, 80}, f"the platforms are out of the worker's reach: {ports}")
         problems.expect(container["readinessProbe"]["grpc"] == {"port": 50051}, "no native gRPC probe")
         problems.expect("@sha256:" in container["image"], "the digest is not used")
         services = [m for m in by_name.values() if m["kind"] == "Service" and "platform" in m["metadata"]["name"]]

@@ -9,4 +9,5 @@ mod policy;
 mod reminder;
 mod restart;
 mod seeded;
+mod worker;
 mod workload;

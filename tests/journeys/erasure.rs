@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use gatepost_proto::v1;
 use gatepost_server::{Rotation, rotate_keys, signing_keys, verify_certificate};
 use gatepost_tests::{
-    clients::{Answer, Label, answer, new_request_id, scripted_frames},
-    world::{NORTH_GATE, Stack, World, hours, minutes, until},
+    clients::{Administrator, Answer, Label, answer, new_request_id, scripted_frames},
+    world::{COMMUNITY, NORTH_GATE, Stack, World, hours, minutes, standard_community, until},
 };
 use jiff::SignedDuration;
 use sea_orm::{ConnectionTrait as _, Database, DbBackend, Statement};
@@ -15,7 +15,11 @@ use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-on_both_stacks!(a_certificate_says_what_went, a_certificate_is_signed_by_one_key_whatever_happens);
+on_both_stacks!(
+    a_certificate_says_what_went,
+    a_certificate_is_signed_by_one_key_whatever_happens,
+    erasures_are_listed_in_pages_to_their_community
+);
 
 async fn erase(world: &World, request_id: &str, resident_id: &str) -> Answer<v1::Erasure> {
     let request = v1::EraseResidentRequest { request_id: request_id.to_owned(), resident_id: resident_id.to_owned() };
@@ -30,6 +34,12 @@ async fn erasure(world: &World, id: &str) -> v1::Erasure {
 async fn certificate(world: &World, id: &str) -> String {
     until("the certificate", || async { erasure(world, id).await.state() == v1::ErasureState::Done }).await;
     erasure(world, id).await.certificate
+}
+
+async fn list(staff: &Administrator, page_token: &str) -> Answer<v1::ListErasuresResponse> {
+    let (community_id, page_token) = (COMMUNITY.to_owned(), page_token.to_owned());
+    let request = v1::ListErasuresRequest { community_id, page_size: 2, page_token };
+    answer(staff.privacy().list_erasures(request).await)
 }
 
 /// What a certificate says.
@@ -128,6 +138,32 @@ async fn a_certificate_says_what_went(world: World) {
     let request = v1::GetErasureRequest { erasure_id: "ers_0190a5b0c0de7000800000000000beef".to_owned() };
     let nothing = answer(world.administrator().privacy().get_erasure(request).await).unwrap_err();
     assert_eq!(nothing.reason, "ERASURE_NOT_FOUND");
+}
+
+async fn erasures_are_listed_in_pages_to_their_community(world: World) {
+    let staff = world.administrator();
+    assert_eq!(list(&staff, "").await.unwrap(), v1::ListErasuresResponse::default());
+    let mut erased = Vec::new();
+    for name in ["王芳", "刘洋", "陈伟"] {
+        world.let_pass(minutes(1)).await;
+        erased.insert(0, erase(&world, &new_request_id(), &world.resident(name).id).await.unwrap().id);
+    }
+    certificate(&world, &erased[0]).await;
+    let first = list(&staff, "").await.unwrap();
+    assert_eq!(first.erasures.iter().map(|it| &*it.id).collect::<Vec<_>>(), erased[..2]);
+    assert_eq!((first.erasures[0].state(), &*first.erasures[0].certificate), (v1::ErasureState::Done, ""));
+    let second = list(&staff, &first.next_page_token).await.unwrap();
+    assert_eq!(second.erasures.iter().map(|it| &*it.id).collect::<Vec<_>>(), erased[2..]);
+    assert_eq!(second.next_page_token, "");
+    assert_eq!(list(&staff, "nonsense").await.unwrap_err().reason, "INVALID_PAGE_TOKEN");
+
+    let elsewhere = v1::Community { id: "elsewhere".to_owned(), ..standard_community() };
+    let request = v1::CreateCommunityRequest { request_id: new_request_id(), community: Some(elsewhere) };
+    answer(staff.communities().create_community(request).await).unwrap();
+    let neighbours = v1::principal::Administrator { community_id: "elsewhere".to_owned() };
+    let (_, key) = staff.issue_key(v1::principal::Principal::Administrator(neighbours)).await.unwrap();
+    let neighbours = Administrator::new(world.line().clone(), key);
+    assert_eq!(list(&neighbours, "").await.unwrap_err().reason, "COMMUNITY_NOT_FOUND");
 }
 
 async fn a_certificate_is_signed_by_one_key_whatever_happens(world: World) {

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use gatepost_proto::v1::{self, ConsentPurpose, EventKind};
-use gatepost_storage::{EnrolmentConflict, ResidentKey};
+use gatepost_storage::{Capture, EnrolmentConflict, ResidentKey};
 use gatepost_tests::{
     clients::{Answer, Label, Resident, answer, new_request_id, scripted_frames},
     world::{COMMUNITY, NORTH_GATE, World, hours, minutes},
@@ -61,6 +61,19 @@ async fn live_through(world: &World, chen: &Resident) {
         settled: None,
     };
     tx.raise_conflict(&conflict).await.unwrap();
+    let capture = Capture {
+        resident: chen.id.parse().unwrap(),
+        community: COMMUNITY.parse().unwrap(),
+        gate: NORTH_GATE.parse().unwrap(),
+        opened_at: world.now(),
+        // Not thrown away before it is asked for.
+        ends_at: world.now() + hours(72),
+        wanted: 3,
+        enrolled: 0,
+        frames: 1,
+        refused: [("FACE_DARK".to_owned(), 1)].into(),
+    };
+    tx.save_capture(&capture).await.unwrap();
     tx.commit().await.unwrap();
     world.let_pass(minutes(1)).await;
 }

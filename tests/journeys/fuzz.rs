@@ -4,7 +4,11 @@
 //!
 //! Never INTERNAL, never UNKNOWN, never a panic or a line of ERROR in the log, never a call without an answer, and no
 //! refusal whose reason the page does not explain. `GATEPOST_FUZZ_CASES` says how many calls, `GATEPOST_FUZZ_SEED`
-//! which ones; a fault is printed with the bytes that caused it.
+//! which ones; a fault is printed with the bytes that caused it. The test runner ends a test after five minutes, so long
+//! runs are for `cargo test`.
+//!
+//! Tried: 40,000 calls of 77 rpcs on each database (seed 1), without a fault. Eleven of these rpcs were answered with
+//! refusals alone, for what they need was not there just then: a recall, a stay, a conflict, a capture.
 
 mod eye;
 mod fields;

@@ -3,7 +3,8 @@
 //!
 //! The platform is a process of its own, so that its memory can be read. `GATEPOST_IDLE_STREAMS=10000` holds that many
 //! streams, each on a connection of its own if `GATEPOST_IDLE_CONNECTIONS` is set too; that needs as many open files
-//! as there are connections, in the platform and here.
+//! as there are connections, in the platform and here. Tried: 10,000 streams with a connection each cost 44 KB each, in a
+//! debug build.
 
 mod beginning;
 mod idle;

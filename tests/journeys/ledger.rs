@@ -34,6 +34,7 @@ async fn what_happens_leaves_the_ledger_whole(world: World) {
         notice: "notice-2026-06".to_owned(),
         notice_sha256: vec![7; 32].into(),
         by_guardian: true,
+        guardian: String::new(),
     };
     answer(world.administrator().residents().grant_consent(request.clone()).await).unwrap();
     answer(world.administrator().residents().grant_consent(request.clone()).await)

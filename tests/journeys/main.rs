@@ -21,6 +21,8 @@ macro_rules! on_both_stacks {
 
 mod announcements;
 mod bad_input;
+mod capture;
+mod channels;
 mod claims;
 mod community_administrator;
 mod consent;
@@ -35,6 +37,7 @@ mod events;
 mod export;
 mod extension;
 mod fuzz;
+mod guardian;
 mod hold;
 mod hostile;
 mod isolation;
@@ -42,6 +45,7 @@ mod keys;
 mod ledger;
 mod liveness;
 mod looks;
+mod model_upgrade;
 mod nearest;
 mod oidc;
 mod outside;

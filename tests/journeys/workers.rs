@@ -1,5 +1,10 @@
 //! Vision workers come, go and die, and every frame is answered once, in the order of capture.
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
 use bytes::Bytes;
 use gatepost_proto::{
     v1::{FrameRefusal, stream_frames_response::Message},
@@ -193,4 +198,49 @@ async fn a_worker_that_keeps_a_frame_is_let_go() {
     for _ in 0..2 {
         assert!(matches!(camera.message().await, Some(Message::Credit(credit)) if credit.frames == 1));
     }
+}
+
+#[tokio::test]
+async fn under_overload_each_worker_gets_what_it_answers_and_every_frame_is_told_of() {
+    const TURNS: usize = 40;
+    const TURNS_OF_THE_SLOW: usize = 4;
+    let world = World::new().await;
+    let (mut quick, mut slow) = (world.manual_worker(2).await, world.manual_worker(2).await);
+    let mut cameras = [world.camera(NORTH_GATE).await, world.camera(SOUTH_GATE).await];
+    let mut looked_at = 0;
+    for turn in 0..TURNS {
+        let captured_at = world.now() + SignedDuration::from_millis(turn as i64);
+        for camera in &mut cameras {
+            camera.send("frame".into(), captured_at).await;
+        }
+        // If its share were not bounded by its credits, the slow one would have what the quick one waits for here.
+        let frame = quick.frame().await;
+        quick.answer(empty(frame.frame_id)).await;
+        looked_at += 1;
+        if turn % TURNS_OF_THE_SLOW == 0 {
+            let frame = slow.frame().await;
+            slow.answer(empty(frame.frame_id)).await;
+            looked_at += 1;
+        }
+    }
+    // What it still has goes to the quick one, which now answers whatever is left.
+    drop(slow);
+    let rest = Arc::new(AtomicUsize::new(0));
+    let answered = Arc::clone(&rest);
+    let answering = tokio::spawn(async move {
+        while let Some(frame) = quick.frame_whenever().await {
+            answered.fetch_add(1, Ordering::Relaxed);
+            quick.answer(empty(frame.frame_id)).await;
+        }
+    });
+    let mut seen = Seen::default();
+    for camera in &mut cameras {
+        for _ in 0..TURNS {
+            camera.answered(&mut seen).await;
+        }
+    }
+    answering.abort();
+    assert!(seen.refused.iter().all(|reason| *reason == FrameRefusal::Overload), "{seen:?}");
+    assert_eq!(cameras.len() * TURNS - seen.refused.len(), looked_at + rest.load(Ordering::Relaxed));
+    assert!(!seen.refused.is_empty(), "it was no overload");
 }

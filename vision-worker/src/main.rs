@@ -30,7 +30,7 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Works for a platform until it gets SIGTERM or SIGINT.
+    /// Works for a platform, or for several, until it gets SIGTERM or SIGINT.
     Run(RunArguments),
     /// Imports or checks a model folder.
     #[command(subcommand)]
@@ -59,9 +59,15 @@ enum Command {
 
 #[derive(Debug, Args)]
 struct RunArguments {
-    /// Where the platform listens.
-    #[arg(long, env = "GATEPOST_PLATFORM", default_value = "http://127.0.0.1:50051")]
-    platform: String,
+    /// Where the platform listens; several, or all replicas of one, with commas between them.
+    #[arg(
+        long = "platform",
+        value_name = "URL",
+        env = "GATEPOST_PLATFORM",
+        value_delimiter = ',',
+        default_value = "http://127.0.0.1:50051"
+    )]
+    platforms: Vec<String>,
     #[command(flatten)]
     tls: ClientTls,
     #[command(flatten)]
@@ -72,7 +78,7 @@ struct RunArguments {
     /// Where the networks run.
     #[arg(long, value_enum, default_value = "cpu")]
     device: DeviceChoice,
-    /// Frames held at once, 1 to 256.
+    /// Frames of each platform held at once, 1 to 256.
     #[arg(long, default_value_t = 4)]
     capacity: u16,
     /// How the platform's logs call this worker.
@@ -144,7 +150,7 @@ async fn run(arguments: RunArguments) -> anyhow::Result<()> {
         shutdown.spawn("metrics", server);
     }
     let config = Config {
-        platform: arguments.platform,
+        platforms: arguments.platforms,
         key: arguments.key.read(&arguments.tls)?,
         tls: arguments.tls,
         models: arguments.models.unwrap_or_else(card::default_folder),

@@ -1,5 +1,5 @@
-//! The worker's life with a platform: dials in, says hello, answers every frame with one result, comes back after a
-//! loss, and leaves politely.
+//! The worker's life with its platforms: dials in at each, says hello, answers every frame with one result, comes back
+//! after a loss, and leaves politely.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,14 +26,9 @@ use crate::model::ModelError;
 use crate::pipeline::{FrameError, Pipeline};
 use crate::{backoff::Backoff, wire};
 
-const ADDRESS: &str = "the platform's address must look like http://127.0.0.1:50051";
-
 /// Bounds on what the network may keep us waiting for.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const WELCOME_TIMEOUT: Duration = Duration::from_secs(10);
 const FAREWELL_TIMEOUT: Duration = Duration::from_secs(5);
-const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(15);
-const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The largest message that is read; a larger frame ends the stream.
 const MESSAGE_BYTES_MAX: usize = 32 << 20;
@@ -60,7 +55,7 @@ pub enum SessionError {
     Refused(Status),
 }
 
-/// Loads the model and works for the platform until `shutdown` drains.
+/// Loads the model and works for the platforms until `shutdown` drains.
 pub async fn run(config: Config, shutdown: &Shutdown) -> Result<(), SessionError> {
     let (models, device) = (config.models.clone(), config.device);
     let pipeline = tokio::task::spawn_blocking(move || {
@@ -73,28 +68,22 @@ pub async fn run(config: Config, shutdown: &Shutdown) -> Result<(), SessionError
 
 /// As [`run`], with a model that is already loaded.
 pub async fn run_with(pipeline: Arc<Pipeline>, config: Config, shutdown: &Shutdown) -> Result<(), SessionError> {
-    let worker = Worker::new(pipeline, config)?;
-    let draining = shutdown.draining();
-    let mut backoff = Backoff::default();
-    while !draining.is_cancelled() {
-        match worker.session(&draining, &mut backoff).await {
-            Ok(End::GoneAway) => break,
-            Ok(End::Drained) => tracing::info!("drained by the platform, coming back"),
-            Err(status) => {
-                if let Some(error) = worker.fatal(&status) {
-                    return Err(error);
-                }
-                tracing::warn!(code = ?status.code(), message = status.message(), "lost the platform");
-            }
-        }
-        let delay = backoff.next_delay();
-        tokio::select! {
-            () = draining.cancelled() => break,
-            () = tokio::time::sleep(delay) => {}
-        }
+    let endpoints = config.endpoints()?;
+    let worker = Arc::new(Worker::new(pipeline, config)?);
+    let leaving = shutdown.draining().child_token();
+    let mut platforms = JoinSet::new();
+    for endpoint in endpoints {
+        let (worker, leaving) = (Arc::clone(&worker), leaving.clone());
+        platforms.spawn(async move { worker.work_for(&endpoint, &leaving).await });
+    }
+    let mut outcome = Ok(());
+    while let Some(ended) = platforms.join_next().await {
+        // Whom one platform refuses leaves the others politely. Those are lost only by an error of ours.
+        leaving.cancel();
+        outcome = outcome.and(ended.unwrap_or_else(|error| Err(SessionError::Config(error.to_string()))));
     }
     tracing::info!("gone");
-    Ok(())
+    outcome
 }
 
 /// How a session ended, if not by an error.
@@ -105,13 +94,12 @@ enum End {
     Drained,
 }
 
-/// What stays the same from one session to the next.
+/// What stays the same from one session to the next, and from one platform to the other.
 struct Worker {
     config: Config,
     model_id: String,
     dimension: usize,
     engine: Engine,
-    endpoint: Endpoint,
     authorization: Option<MetadataValue<Ascii>>,
 }
 
@@ -124,14 +112,6 @@ impl Worker {
         if config.name.chars().count() > NAME_MAX {
             return Err(refuse("the worker's name must have at most 63 characters"));
         }
-        let endpoint = Endpoint::from_shared(config.platform.clone())
-            .map_err(|_| refuse(ADDRESS))?
-            .connect_timeout(CONNECT_TIMEOUT)
-            .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)
-            .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
-            .keep_alive_while_idle(true);
-        // What is wrong with the files is told at once, and not at the first connection.
-        config.tls.secure(endpoint.clone()).map_err(|error| SessionError::Config(error.to_string()))?;
         let bearer = |key: &SecretString| -> Result<MetadataValue<Ascii>, SessionError> {
             let bearer = format!("Bearer {}", key.expose_secret());
             let mut value: MetadataValue<Ascii> =
@@ -142,23 +122,53 @@ impl Worker {
         let authorization = config.key.as_ref().map(bearer).transpose()?;
         let (model_id, dimension) = (pipeline.card().id.clone(), pipeline.card().embedder.dimension);
         let engine = Engine::start(pipeline).map_err(|error| SessionError::Config(error.to_string()))?;
-        Ok(Self { config, model_id, dimension, engine, endpoint, authorization })
+        Ok(Self { config, model_id, dimension, engine, authorization })
+    }
+
+    /// One session after the other with a platform, until `leaving`.
+    async fn work_for(&self, endpoint: &Endpoint, leaving: &CancellationToken) -> Result<(), SessionError> {
+        let platform = endpoint.uri();
+        let mut backoff = Backoff::default();
+        while !leaving.is_cancelled() {
+            match self.session(endpoint, leaving, &mut backoff).await {
+                Ok(End::GoneAway) => break,
+                Ok(End::Drained) => tracing::info!(%platform, "drained by the platform, coming back"),
+                Err(status) => {
+                    if let Some(error) = self.fatal(&status) {
+                        return Err(error);
+                    }
+                    tracing::warn!(%platform, code = ?status.code(), message = status.message(), "lost the platform");
+                }
+            }
+            let delay = backoff.next_delay();
+            tokio::select! {
+                () = leaving.cancelled() => break,
+                () = tokio::time::sleep(delay) => {}
+            }
+        }
+        Ok(())
     }
 
     /// One stream from hello to its end. The backoff starts anew once the platform has welcomed us.
-    async fn session(&self, draining: &CancellationToken, backoff: &mut Backoff) -> Result<End, Status> {
+    async fn session(
+        &self,
+        endpoint: &Endpoint,
+        leaving: &CancellationToken,
+        backoff: &mut Backoff,
+    ) -> Result<End, Status> {
         let (requests, outgoing) = mpsc::channel(usize::from(self.config.capacity) + 2);
-        let greeting = tokio::time::timeout(WELCOME_TIMEOUT, self.greet(&requests, outgoing));
+        let greeting = tokio::time::timeout(WELCOME_TIMEOUT, self.greet(endpoint, &requests, outgoing));
         let mut incoming = tokio::select! {
-            () = draining.cancelled() => return Ok(End::GoneAway),
+            () = leaving.cancelled() => return Ok(End::GoneAway),
             greeted = greeting => greeted.map_err(|_| Status::deadline_exceeded("no welcome"))??,
         };
         backoff.reset();
-        tracing::info!(model.id = self.model_id, capacity = self.config.capacity, "welcomed by the platform");
+        let platform = endpoint.uri();
+        tracing::info!(%platform, model.id = self.model_id, capacity = self.config.capacity, "welcomed by the platform");
         let mut frames = JoinSet::new();
         let end = loop {
             tokio::select! {
-                () = draining.cancelled() => break End::GoneAway,
+                () = leaving.cancelled() => break End::GoneAway,
                 // Only counts out those that have ended.
                 Some(_) = frames.join_next() => {}
                 message = incoming.message() => match message?.and_then(|response| response.message) {
@@ -170,7 +180,7 @@ impl Worker {
             }
         };
         if matches!(end, End::GoneAway) {
-            tracing::info!(frames.left = frames.len(), "going away");
+            tracing::info!(%platform, frames.left = frames.len(), "going away");
             let _ = requests.send(wire::going_away()).await;
         }
         while frames.join_next().await.is_some() {}
@@ -186,6 +196,7 @@ impl Worker {
     /// Connects, says hello and waits for the welcome.
     async fn greet(
         &self,
+        endpoint: &Endpoint,
         requests: &mpsc::Sender<WorkRequest>,
         outgoing: mpsc::Receiver<WorkRequest>,
     ) -> Result<Streaming<WorkResponse>, Status> {
@@ -193,7 +204,7 @@ impl Worker {
         // The channel is fresh and its receiver is ours, so there is room.
         let _ = requests.send(hello).await;
         // The files are read each time: a certificate that was renewed is shown from the next connection on.
-        let endpoint = self.config.tls.secure(self.endpoint.clone());
+        let endpoint = self.config.tls.secure(endpoint.clone());
         let endpoint = endpoint.map_err(|error| Status::unavailable(error.to_string()))?;
         let channel: Channel = endpoint.connect().await.map_err(|error| Status::unavailable(sources(&error)))?;
         let mut client = VisionServiceClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX);

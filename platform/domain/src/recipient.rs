@@ -132,8 +132,10 @@ mod tests {
             unit: unit.into(),
             person_reference: String::new(),
             needs_accessible: false,
+            under_14: false,
             consents: vec![],
             faces: 0,
+            face_models: Vec::new(),
         }
     }
 

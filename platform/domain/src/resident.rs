@@ -29,10 +29,15 @@ pub struct Resident {
     /// Whether parcels go only where the resident gets without steps, into compartments at an accessible height. A plain
     /// preference: nobody asks why.
     pub needs_accessible: bool,
+    /// Whether the resident is under 14, so that a guardian has to agree to gate recognition. Nothing more of the age is
+    /// kept.
+    pub under_14: bool,
     /// Consents in force.
     pub consents: Vec<Purpose>,
     /// How many faces are enrolled.
     pub faces: u32,
+    /// The models they are enrolled under: two while a model is upgraded.
+    pub face_models: Vec<String>,
 }
 
 impl Resident {

@@ -53,6 +53,18 @@ pub struct Ended {
     pub second: Option<f32>,
 }
 
+/// What says that a track like a resident is a picture of one.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Picture {
+    /// The mean liveness over the usable faces, each by its quality.
+    pub liveness: f32,
+    /// The least of a living person.
+    pub liveness_min: f32,
+    /// Whether the resident was named all the same: because the policy only flags, or before the faces said so.
+    pub named: bool,
+}
+
 /// What the evidence says.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -110,6 +122,13 @@ impl Passing {
     /// Whether enough frames were for the resident, and outweigh all others.
     pub(crate) fn is_enough(&self, figures: &Figures) -> bool {
         self.frames >= figures.frames_agreeing.max(1) && self.weight > self.cast - self.weight
+    }
+}
+
+impl Picture {
+    /// Whether it is one.
+    pub fn holds(&self) -> bool {
+        self.liveness < self.liveness_min
     }
 }
 

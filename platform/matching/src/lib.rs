@@ -15,7 +15,7 @@ pub mod verdict;
 
 pub use bounds::BoundingBox;
 pub use embedding::{Embedding, EmbeddingError, ModelId};
-pub use finding::{Chosen, Evidence, Figures, Finding};
+pub use finding::{Chosen, Evidence, Figures, Finding, Picture};
 pub use gallery::{Gallery, Ranking};
 pub use track::{ObservedFace, TrackId, TrackVerdict, Tracker};
 pub use transform::Transform;

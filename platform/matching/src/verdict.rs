@@ -4,7 +4,7 @@ use gatepost_domain::id::ResidentId;
 use jiff::SignedDuration;
 
 use crate::{
-    finding::{Figures, Finding},
+    finding::{Figures, Finding, Picture},
     gallery::{Gallery, Ranking},
 };
 
@@ -27,6 +27,8 @@ pub enum Verdict {
         resident: ResidentId,
         /// The cosine with the resident's most similar template.
         similarity: f32,
+        /// What says that it is none.
+        picture: Picture,
     },
     /// Like more than one resident: nobody is named.
     Ambiguous,

@@ -13,7 +13,7 @@ use gatepost_domain::{
     policy::Origins,
     sighting::Sighting,
 };
-use gatepost_matching::{Chosen, Evidence, Figures, Finding};
+use gatepost_matching::{Chosen, Evidence, Figures, Finding, Picture};
 use gatepost_storage::{DecisionRecord, Tx};
 use serde::{Deserialize, Serialize};
 
@@ -23,7 +23,7 @@ use crate::{journey::Setting, platform::Platform, problem::Problem};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Record {
-    /// By the rules of the journey; none of an ambiguous face, of which those hear nothing.
+    /// By the rules of the journey; none of an ambiguous face or of a picture, of which those hear nothing.
     pub decision: Option<Decision>,
     /// Who set what the decision depends on.
     pub policy: Origins,
@@ -55,12 +55,16 @@ pub struct Recognition {
     pub evidence: Evidence,
     /// What followed.
     pub finding: Finding,
+    /// What said that it was a picture of the resident, of a track that was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub picture: Option<Picture>,
 }
 
 impl Recognition {
     fn replays(&self) -> bool {
         self.chosen.similarity().to_bits() == self.figures.threshold.to_bits()
             && self.evidence.finding(&self.figures) == self.finding
+            && self.picture.as_ref().is_none_or(Picture::holds)
     }
 }
 
@@ -82,7 +86,10 @@ impl Record {
 
     /// The word in its row. Those of gates begin with "gate.": they go when the faces go.
     fn rule(&self) -> &'static str {
-        let Some(Decision { inputs, answer }) = &self.decision else { return "gate.ambiguous" };
+        let Some(Decision { inputs, answer }) = &self.decision else {
+            let picture = self.recognition.as_ref().and_then(|recognition| recognition.picture);
+            return if picture.is_some() { "gate.not_live" } else { "gate.ambiguous" };
+        };
         match (inputs, answer) {
             (Inputs::Recall(_), _) => RECALL,
             (Inputs::TwoGates(_), _) => "gate.two_gates",
@@ -166,14 +173,21 @@ impl Platform {
     /// A face at a gate was like this resident, and not clearly enough: nobody is named. It is kept if the resident agrees
     /// to recognition and has a parcel due, and of somebody else it is not.
     pub async fn not_clear(&self, like: &Sighting, recognition: &Recognition) -> Result<(), Problem> {
-        let (tx, now) = (self.store.write().await?, self.now());
+        let tx = self.store.write().await?;
+        self.keep_recognition(&tx, like, recognition).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Keeps what a gate made of a face of which the journey hears nothing, if the resident agrees to recognition and has
+    /// a parcel due.
+    pub async fn keep_recognition(&self, tx: &Tx, like: &Sighting, recognition: &Recognition) -> Result<(), Problem> {
         let agrees = tx.resident(like.resident).await?.is_some_and(|it| it.agrees_to(Purpose::GateRecognition));
         let waiting = tx.waiting_parcels(like.resident).await?;
         let due = waiting.iter().filter_map(Parcel::stay).any(|stay| like.seen_at >= stay.remind_from);
         if agrees && due {
             let record = Record { decision: None, policy: Origins::new(), recognition: Some(recognition.clone()) };
-            self.keep_decision(&tx, Subject::seen(like), &record, now).await?;
-            tx.commit().await?;
+            self.keep_decision(tx, Subject::seen(like), &record, self.now()).await?;
         }
         Ok(())
     }
@@ -252,6 +266,7 @@ mod tests {
                     figures,
                     evidence,
                     finding: evidence.finding(&figures),
+                    picture: None,
                 }
             },
         )
@@ -296,6 +311,13 @@ mod tests {
             prop_assert_eq!(&read, &record);
             prop_assert!(read.replays());
         }
+    }
+
+    #[test]
+    fn a_picture_that_is_none_is_noticed() {
+        let lively = |liveness| Picture { liveness, liveness_min: 0.5, named: false };
+        assert!(lively(0.4999).holds());
+        assert!(!lively(0.5).holds() && !lively(f32::NAN).holds());
     }
 
     #[test]

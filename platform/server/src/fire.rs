@@ -20,6 +20,7 @@ use crate::{
     decision::{self, Subject},
     failpoint,
     journey::Setting,
+    notification::reach::Reach,
     platform::Platform,
     problem::{Problem, settle},
     timers::Ground as _,
@@ -129,7 +130,7 @@ impl Platform {
                 Effect::Publish(_) | Effect::RecordPickup { .. } => None,
             })
             .collect();
-        let with_email = if told.is_empty() { HashSet::new() } else { tx.with_email(&told).await? };
+        let reach = Reach::of(tx, &told).await?;
         let (mut notices, mut events) = (Vec::new(), Vec::new());
         for (taken, effect) in effects(taken) {
             let parcel = &taken.step.parcel;
@@ -139,8 +140,8 @@ impl Platform {
                     tx.record_pickup(*resident, *picked_up_at).await?;
                 }
                 Effect::Tell(notice) => {
-                    let to = (notice.resident, with_email.contains(&notice.resident));
-                    let make = || self.notices(parcel, to, &notice.cause, &taken.setting);
+                    let to = reach.get(&notice.resident).cloned().unwrap_or_default();
+                    let make = || self.notices(parcel, (notice.resident, &to), &notice.cause, &taken.setting);
                     notices.extend(taken.span.in_scope(make));
                 }
             }

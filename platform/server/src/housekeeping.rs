@@ -5,7 +5,7 @@
 use jiff::SignedDuration;
 use tokio_util::sync::CancellationToken;
 
-use crate::{platform::Platform, problem::Problem, vision::models::Models};
+use crate::{capture, platform::Platform, problem::Problem, vision::models::Models};
 
 /// Request ids are promised for 24 hours.
 const ANSWERS_KEPT: SignedDuration = SignedDuration::from_hours(25);
@@ -37,6 +37,7 @@ async fn throw_away(platform: &Platform) -> Result<(), Problem> {
     let tx = platform.store.write().await?;
     tx.forget_answers(platform.now() - ANSWERS_KEPT).await?;
     tx.forget_sightings(platform.now() - SIGHTINGS_KEPT).await?;
+    tx.forget_captures(platform.now() - capture::KEPT_FOR).await?;
     tx.commit().await?;
     Ok(platform.store.empty_log().await?)
 }

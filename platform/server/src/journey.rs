@@ -23,6 +23,7 @@ use opentelemetry::KeyValue;
 
 use crate::{
     decision::{self, Recognition, Subject},
+    notification::reach::Reach,
     platform::Platform,
     premises::Premises,
     problem::{Problem, settle},
@@ -171,15 +172,15 @@ impl Platform {
         cause: &ReminderCause,
         setting: &Setting,
     ) -> Result<(), StoreError> {
-        let email = tx.with_email(&[resident]).await?.contains(&resident);
-        tx.insert_notices(&self.notices(parcel, (resident, email), cause, setting)).await
+        let reach = Reach::of_one(tx, resident).await?;
+        tx.insert_notices(&self.notices(parcel, (resident, &reach), cause, setting)).await
     }
 
-    /// One notice for each channel that can reach the resident, who has an e-mail address or not.
+    /// One notice for each channel that can and may reach the resident.
     pub fn notices(
         &self,
         parcel: &Parcel,
-        (resident, email): (ResidentId, bool),
+        (resident, reach): (ResidentId, &Reach),
         cause: &ReminderCause,
         setting: &Setting,
     ) -> Vec<NoticeRecord> {
@@ -192,11 +193,15 @@ impl Platform {
         if !self.config.webhook.url.is_empty() {
             channels.push(Channel::Webhook);
         }
-        if email && !self.config.smtp.url.expose_secret().is_empty() {
+        if !self.config.smtp.url.expose_secret().is_empty() {
             channels.push(Channel::Email);
         }
+        channels.retain(|channel| reach.allows(*channel));
         if channels.is_empty() {
-            tracing::warn!(parcel.id = %parcel.id(), "no channel reaches the resident: configure webhook or smtp");
+            tracing::warn!(
+                parcel.id = %parcel.id(),
+                "no channel reaches the resident: configure webhook or smtp, or ask which channel is agreed to"
+            );
         }
         let notice = |channel| NoticeRecord {
             id: NoticeId(self.new_id()),

@@ -4,9 +4,11 @@
 pub mod admin;
 mod api;
 mod auth;
+mod capture;
 pub mod config;
 mod courier_webhooks;
 mod decision;
+mod enrolment;
 mod erasure;
 mod export;
 pub mod failpoint;

@@ -77,6 +77,12 @@ pub enum Problem {
     /// A photograph that cannot be enrolled.
     #[error(transparent)]
     Photograph(#[from] PhotographProblem),
+    /// A gate takes one resident at a time.
+    #[error("somebody else is being enrolled at this gate: wait a minute")]
+    GateBusy,
+    /// A child's consent without a guardian.
+    #[error("the resident is under 14: a named guardian has to agree to gate recognition")]
+    GuardianNeeded,
     /// Nobody to look at pictures.
     #[error("no vision worker is connected: start gatepost-vision, then try again")]
     NoVisionWorker,
@@ -195,6 +201,7 @@ pub enum Missing {
     Resident,
     Courier,
     Gate,
+    Capture,
     Key,
     Compartment,
     Reminder,
@@ -214,6 +221,7 @@ impl Missing {
             Missing::Resident => "resident",
             Missing::Courier => "courier",
             Missing::Gate => "gate",
+            Missing::Capture => "capture",
             Missing::Key => "key",
             Missing::Compartment => "compartment",
             Missing::Reminder => "reminder at a gate",

@@ -176,18 +176,20 @@ impl Platform {
     }
 
     /// A picture of the resident was held before a gate's camera, as far as can be told: that is recorded for staff. Of
-    /// who has no parcel due nothing is recorded, and of who is flagged already nothing more.
-    pub async fn not_live(&self, sighting: &Sighting) -> Result<(), Problem> {
-        settle(|| self.try_not_live(sighting)).await
+    /// who has no parcel due nothing is recorded, and who is flagged already is not flagged again.
+    pub async fn not_live(&self, sighting: &Sighting, recognition: &Recognition) -> Result<(), Problem> {
+        settle(|| self.try_not_live(sighting, recognition)).await
     }
 
-    async fn try_not_live(&self, sighting: &Sighting) -> Result<(), Problem> {
+    async fn try_not_live(&self, sighting: &Sighting, recognition: &Recognition) -> Result<(), Problem> {
         let tx = self.store.write().await?;
-        let waits = !tx.waiting_parcels(sighting.resident).await?.is_empty();
-        if !waits || tx.is_flagged(sighting.resident, MisidentificationReason::NotLive).await? {
+        if tx.waiting_parcels(sighting.resident).await?.is_empty() {
             return Ok(());
         }
-        if tx.insert_misidentification(&self.mistaken(sighting, MisidentificationReason::NotLive, None)).await? {
+        self.keep_recognition(&tx, sighting, recognition).await?;
+        let flagged = tx.is_flagged(sighting.resident, MisidentificationReason::NotLive).await?;
+        let mistaken = self.mistaken(sighting, MisidentificationReason::NotLive, None);
+        if !flagged && tx.insert_misidentification(&mistaken).await? {
             self.metrics.misidentifications.add(1, &[KeyValue::new("reason", "not_live")]);
             tracing::warn!(gate.id = %sighting.gate, "more like a picture of a resident than like a living face");
         }

@@ -21,7 +21,7 @@ pub use self::{
     look::{Look, LookChain},
     model_upgrade::{Agreement, EnrolledUnder, ModelUpgrade, Models},
     record::{
-        Answered, Channel, CommunityKey, ConsentEntry, Courier, DecisionRecord, Delivery, EnrolmentConflict,
+        Answered, Capture, Channel, CommunityKey, ConsentEntry, Courier, DecisionRecord, Delivery, EnrolmentConflict,
         EventCursor, Hold, Key, Misidentification, MisidentificationReason, NoticeRecord, PolicyKey, ResidentKey,
         Resolution, SearchableFace, ShownNotice, StoredEvent, Template,
     },

@@ -1,6 +1,6 @@
 //! What is kept that the domain has no word for. No logic lives here.
 
-use std::{borrow::Cow, fmt};
+use std::{borrow::Cow, collections::BTreeMap, fmt};
 
 use gatepost_domain::{
     CourierEvent, ReminderCause, Timestamp,
@@ -271,6 +271,29 @@ pub struct Misidentification {
     pub settled_at: Option<Timestamp>,
 }
 
+/// Frames of a gate that a resident is enrolled from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Capture {
+    /// Who.
+    pub resident: ResidentId,
+    /// Whose gate.
+    pub community: CommunityId,
+    /// Which.
+    pub gate: GateId,
+    /// Since when.
+    pub opened_at: Timestamp,
+    /// From then on no frame is looked at for it.
+    pub ends_at: Timestamp,
+    /// How many faces are enough.
+    pub wanted: u32,
+    /// How many were enrolled.
+    pub enrolled: u32,
+    /// Frames with a face that were looked at.
+    pub frames: u32,
+    /// Those of them that gave nothing, by reason.
+    pub refused: BTreeMap<String, u32>,
+}
+
 /// A photograph that was not enrolled because it resembles somebody else.
 #[derive(Debug, Clone, PartialEq)]
 pub struct EnrolmentConflict {
@@ -331,11 +354,13 @@ pub struct ShownNotice {
     pub sha256: Option<[u8; 32]>,
     /// Whether a guardian agreed for the resident, as for anybody under 14.
     pub by_guardian: bool,
+    /// Which: a resident's id, or a reference of the property's; empty where it was not told.
+    pub guardian: String,
 }
 
 impl From<&str> for ShownNotice {
     fn from(version: &str) -> Self {
-        ShownNotice { version: version.to_owned(), sha256: None, by_guardian: false }
+        ShownNotice { version: version.to_owned(), sha256: None, by_guardian: false, guardian: String::new() }
     }
 }
 
@@ -358,6 +383,8 @@ pub struct ConsentEntry {
     pub notice_sha256: Option<[u8; 32]>,
     /// Whether a guardian spoke for the resident.
     pub by_guardian: bool,
+    /// Which one agreed; empty where it was not told.
+    pub guardian: String,
     /// When.
     pub recorded_at: Timestamp,
     /// Covers this entry and, through the hash before it, all before.

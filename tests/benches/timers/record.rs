@@ -164,8 +164,10 @@ fn resident() -> Resident {
         unit: "802".to_owned(),
         person_reference: String::new(),
         needs_accessible: false,
+        under_14: false,
         consents: Vec::new(),
         faces: 0,
+        face_models: Vec::new(),
     }
 }
 

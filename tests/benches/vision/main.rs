@@ -1,5 +1,6 @@
 //! The worker's networks and whole frames beside onnxruntime and OpenCV on the same weights: one thread and all of them,
-//! alone and in batches, measured in turns. `--quick` takes fewer turns, for a first look.
+//! alone and in batches, measured in turns; the networks on one thread beside PyTorch as well. `--quick` takes
+//! fewer turns, for a first look.
 //!
 //! Ours runs several pictures on several threads, one each. onnxruntime runs a network on all threads together, and
 //! whole frames the way that serves it better: as many at once as there are threads, each on one.
@@ -63,7 +64,9 @@ impl Turns {
 
 fn main() {
     let turns = if env::args().any(|argument| argument == "--quick") { 3 } else { 11 };
-    let mut peer = Peer::start();
+    let mut peer = Peer::onnxruntime();
+    let graphs = peer.graphs();
+    let mut peers = [("", peer), (", beside PyTorch", Peer::pytorch(&graphs))];
     let machine = Machine::measure();
     println!("one core: {:.1} G multiply-adds/s, {:.1} GB/s", machine.multiply_adds / 1e9, machine.bytes / 1e9);
     let cpu = DeviceChoice::Cpu.open().unwrap();
@@ -106,27 +109,27 @@ fn main() {
                     std::hint::black_box(model.detector.cells(&picture, &cpu).unwrap());
                 });
             };
-            let sides = in_turns(
-                turns,
-                batch,
-                |times| ours(&pool, batch, times, &detect),
-                |times| peer.network("detector", threads, batch, times),
-            );
-            let what = format!("detector, batch {batch}, {on}");
-            sides.figures(&what, 1.0, Some(detector_limit)).into_iter().for_each(|figure| report.add(figure));
             let crops = vec![&crop; batch];
             let embed = || drop(std::hint::black_box(pipeline.embed(&crops).unwrap()));
-            let sides = in_turns(
-                turns,
-                batch,
-                |times| ours(&pool, batch, times, &embed),
-                |times| peer.network("embedder", threads, batch, times),
-            );
-            let what = format!("embedder, batch {batch}, {on}");
-            sides.figures(&what, 1.0, Some(embedder_limit(batch))).into_iter().for_each(|figure| report.add(figure));
+            let networks: [(&str, f64, &(dyn Fn() + Sync)); 2] =
+                [("detector", detector_limit, &detect), ("embedder", embedder_limit(batch), &embed)];
+            for (network, limit, work) in networks {
+                // PyTorch is measured on one thread only.
+                for (beside, peer) in peers.iter_mut().take(if threads == 1 { usize::MAX } else { 1 }) {
+                    let sides = in_turns(
+                        turns,
+                        batch,
+                        |times| ours(&pool, batch, times, work),
+                        |times| peer.network(network, threads, batch, times),
+                    );
+                    let what = format!("{network}, batch {batch}, {on}{beside}");
+                    sides.figures(&what, 1.0, Some(limit)).into_iter().for_each(|figure| report.add(figure));
+                }
+            }
         }
+        let peer = &mut peers[0].1;
         for (faces, path, jpeg) in &frames {
-            assert_same(&pipeline, &mut peer, path, jpeg, *faces);
+            assert_same(&pipeline, peer, path, jpeg, *faces);
             let analyse = || {
                 (0..threads).into_par_iter().with_max_len(1).for_each(|_| {
                     std::hint::black_box(pipeline.analyse(jpeg).unwrap());

@@ -113,6 +113,8 @@ def measured(work, times):
 
 
 def answer(task, *arguments):
+    if task == "save":
+        return " ".join(str(pathlib.Path(path).write_bytes(graph)) for path, graph in zip(arguments, GRAPHS.values()))
     if task == "network":
         name, threads, batch, times = arguments[0], *map(int, arguments[1:])
         run = session(name, threads)

@@ -1,4 +1,4 @@
-//! The process that runs the same weights with onnxruntime and OpenCV.
+//! The processes that run the same weights: with onnxruntime and OpenCV, and with PyTorch.
 
 use std::{
     env,
@@ -29,18 +29,19 @@ pub struct Peer {
 }
 
 impl Peer {
-    pub fn start() -> Self {
-        let python =
-            PathBuf::from(env::var_os("GATEPOST_PEERS").expect("run by tests/bench")).join("python/bin/python");
-        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let mut child = Command::new(python)
-            .args([root.join("benches/vision/peer.py"), root.join("../vision-worker/tests/reference")])
-            .arg(published())
-            .env("PYTHONDONTWRITEBYTECODE", "1")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
+    /// onnxruntime and OpenCV, for networks and for whole frames.
+    pub fn onnxruntime() -> Self {
+        let reference = root().join("../vision-worker/tests/reference");
+        Self::start(python().args([root().join("benches/vision/peer.py"), reference, published()]))
+    }
+
+    /// PyTorch, for networks.
+    pub fn pytorch(graphs: &[PathBuf; 2]) -> Self {
+        Self::start(python().arg(root().join("benches/vision/pytorch.py")).args(graphs))
+    }
+
+    fn start(command: &mut Command) -> Self {
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let tasks = child.stdin.take().unwrap();
         let answers = BufReader::new(child.stdout.take().unwrap());
         let mut peer = Self { child, tasks, answers };
@@ -63,6 +64,15 @@ impl Peer {
     fn taken(&mut self, task: &str) -> Taken {
         let [wall, processor] = self.numbers(task)[..] else { panic!("the peer answers otherwise") };
         Taken { wall, processor }
+    }
+
+    /// Writes the published graphs of detector and embedder, with plain weights, for the other peer.
+    pub fn graphs(&mut self) -> [PathBuf; 2] {
+        let graphs = ["detector.onnx", "embedder.onnx"].map(|file| peers().join(file));
+        let [detector, embedder] = graphs.each_ref().map(|graph| graph.display());
+        let saved: Vec<usize> = self.numbers(&format!("save {detector} {embedder}"));
+        assert_eq!(saved.len(), 2, "the peer answers otherwise");
+        graphs
     }
 
     /// One picture or crop, in batches.
@@ -90,9 +100,24 @@ impl Drop for Peer {
     }
 }
 
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Where `tests/bench` has installed them.
+fn peers() -> PathBuf {
+    PathBuf::from(env::var_os("GATEPOST_PEERS").expect("run by tests/bench"))
+}
+
+fn python() -> Command {
+    let mut python = Command::new(peers().join("python/bin/python"));
+    python.env("PYTHONDONTWRITEBYTECODE", "1");
+    python
+}
+
 /// The folder of the published files, fetched if they are not at hand.
 fn published() -> PathBuf {
-    let fetch = Path::new(env!("CARGO_MANIFEST_DIR")).join("../vision-worker/models/fetch");
+    let fetch = root().join("../vision-worker/models/fetch");
     let fetched = Command::new(fetch).stderr(Stdio::inherit()).output().unwrap();
     assert!(fetched.status.success(), "the published networks cannot be fetched");
     PathBuf::from(String::from_utf8(fetched.stdout).unwrap().lines().last().unwrap())

@@ -16,6 +16,9 @@ use gatepost_storage::{Channel, CommunityKey, Courier, Delivery, NoticeRecord, R
 use jiff::{SignedDuration, tz::TimeZone};
 use uuid::Uuid;
 
+/// The model that faces are enrolled under.
+pub const MODEL: &str = "sface-2021dec";
+
 /// When everything begins; not a whole second.
 pub fn t(minutes: i64) -> Timestamp {
     "2026-03-02T08:00:00.123Z".parse::<Timestamp>().unwrap() + SignedDuration::from_mins(minutes)
@@ -85,8 +88,10 @@ pub fn resident(number: u128) -> Resident {
         unit: format!("{number}02"),
         person_reference: String::new(),
         needs_accessible: number.is_multiple_of(2),
+        under_14: number.is_multiple_of(3),
         consents: Vec::new(),
         faces: 0,
+        face_models: Vec::new(),
     }
 }
 
@@ -173,7 +178,7 @@ pub fn template(number: u128, resident: u128) -> Template {
     Template {
         id: TemplateId(Uuid::from_u128(number)),
         resident: resident_id(resident),
-        model: "sface-2021dec".to_owned(),
+        model: MODEL.to_owned(),
         embedding: vec![0, 159, 146, 150, 255],
         enrolled_at: t(0),
     }

@@ -78,7 +78,7 @@ pub async fn a_search_knows_what_was_mistaken(bench: Bench) {
     }
     let gates = Misidentification { reason: MisidentificationReason::TwoGates, ..mistaken(2, 5, Some(0.75)) };
     tx.insert_misidentification(&gates).await.unwrap();
-    let found = tx.searchable_faces(&id("lotus"), t(60)).await.unwrap();
+    let found = tx.searchable_faces(&id("lotus"), MODEL, t(60)).await.unwrap();
     assert_eq!(found.iter().map(|face| face.mistaken_at).collect::<Vec<_>>(), [Some(0.625), None]);
 }
 

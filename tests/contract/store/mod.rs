@@ -11,6 +11,7 @@ mod fixture;
 mod lifecycle;
 mod looks;
 mod misidentifications;
+mod model_upgrade;
 mod notices;
 mod parcels;
 mod requests;
@@ -78,6 +79,7 @@ promises! {
         every_state_is_read_as_it_was_saved, a_stale_version_is_refused, a_tracking_number_is_the_couriers_own,
         pages_of_parcels_join, deadlines_come_in_order;
     enrolment_conflicts: conflicts_are_kept_until_somebody_goes;
+    model_upgrade: one_model_follows_another;
     compartments: one_parcel_per_compartment_whoever_races, an_expired_reservation_is_free;
     events:
         every_event_is_read_as_it_was_logged, sequences_have_no_gaps, an_acknowledgement_never_moves_back,
@@ -89,7 +91,7 @@ promises! {
         residents_are_kept_with_what_they_agreed_to, labels_find_their_candidates, pickups_are_counted_once,
         only_who_agreed_and_is_due_is_searched, a_deleted_resident_leaves_nothing, nothing_personal_is_printed;
     consents:
-        every_consent_has_its_entry_in_the_chain, any_change_breaks_the_chain,
+        every_consent_has_its_entry_in_the_chain, a_channel_can_be_refused_without_a_consent, any_change_breaks_the_chain,
         consents_at_once_have_entries_one_after_the_other;
     looks: looks_at_once_stand_one_after_the_other, looks_are_found_by_whom_and_go_from_the_oldest_on;
     template_keys: keys_move_to_the_next_generation, a_key_is_kept_once_and_only_under_its_community;

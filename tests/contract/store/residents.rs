@@ -15,7 +15,7 @@ use uuid::Uuid;
 use super::{
     Bench,
     fixture::{
-        community, community_key, id, in_state, keep, label, notice, parcel_for, parcel_id, reserved, resident,
+        MODEL, community, community_key, id, in_state, keep, label, notice, parcel_for, parcel_id, reserved, resident,
         resident_id, resident_key, settle, stay, t, template, waiting,
     },
 };
@@ -34,17 +34,22 @@ pub async fn residents_are_kept_with_what_they_agreed_to(bench: Bench) {
     for number in 1..=2 {
         tx.insert_template(&template(number, 1)).await.unwrap();
     }
-    let first = Resident { consents: Purpose::ALL.to_vec(), faces: 2, ..resident(1) };
+    let first = Resident {
+        consents: vec![Purpose::GateRecognition, Purpose::LockerDeposit],
+        faces: 2,
+        face_models: vec![MODEL.to_owned()],
+        ..resident(1)
+    };
     assert_eq!(tx.residents(&id("lotus"), None, 2).await.unwrap(), [first.clone(), resident(2)]);
     assert_eq!(tx.residents(&id("lotus"), Some(resident_id(2)), 2).await.unwrap(), [resident(3)]);
 
-    assert_eq!(tx.enrolled_model().await.unwrap().as_deref(), Some("sface-2021dec"));
+    assert_eq!(tx.enrolled_model().await.unwrap().as_deref(), Some(MODEL));
     assert_eq!(tx.delete_templates(resident_id(1)).await, Ok(2));
     assert_eq!(tx.enrolled_model().await.unwrap(), None);
 
     let moved = Resident { name: "王小芳".to_owned(), person_reference: "cam-7".to_owned(), ..first };
     tx.update_resident(&moved).await.unwrap();
-    let moved = Resident { faces: 0, ..moved };
+    let moved = Resident { faces: 0, face_models: Vec::new(), ..moved };
     assert_eq!(tx.resident_by_person_reference(&id("lotus"), "cam-7").await.unwrap(), Some(moved));
     assert_eq!(tx.resident_by_person_reference(&id("lotus"), "").await.unwrap(), None);
     assert_eq!(tx.update_resident(&resident(9)).await, Err(StoreError::NotFound));
@@ -122,9 +127,9 @@ pub async fn only_who_agreed_and_is_due_is_searched(bench: Bench) {
     let fresh = Stay { remind_from: t(60) + SignedDuration::from_millis(1), ..stay("A5") };
     tx.insert_parcel(&parcel_for(5, 5, State::Waiting { stay: fresh, plan: ReminderPlan::AtT1 }), t(2)).await.unwrap();
 
-    let before = tx.searchable_faces(&id("lotus"), t(60) - SignedDuration::from_millis(1)).await.unwrap();
+    let before = tx.searchable_faces(&id("lotus"), MODEL, t(60) - SignedDuration::from_millis(1)).await.unwrap();
     assert_eq!(before, []);
-    let found = tx.searchable_faces(&id("lotus"), t(60)).await.unwrap();
+    let found = tx.searchable_faces(&id("lotus"), MODEL, t(60)).await.unwrap();
     let face = |number| SearchableFace {
         template: template(number, 1).id,
         resident: resident_id(1),
@@ -132,17 +137,19 @@ pub async fn only_who_agreed_and_is_due_is_searched(bench: Bench) {
         mistaken_at: None,
     };
     assert_eq!(found, [face(1), face(11)]);
-    let consenting = tx.consenting_faces(&id("lotus")).await.unwrap();
+    let consenting = tx.consenting_faces(&id("lotus"), MODEL).await.unwrap();
     let whose: Vec<_> = consenting.iter().map(|face| face.resident).collect();
     assert_eq!(whose, [1, 1, 4, 5, 6].map(resident_id));
-    assert_eq!(tx.consenting_faces(&id("elsewhere")).await.unwrap(), []);
+    assert_eq!(tx.consenting_faces(&id("elsewhere"), MODEL).await.unwrap(), []);
     let sealed = tx.sealed_faces(&found).await.unwrap();
     assert_eq!(sealed, [1, 11].map(|number| (template(number, 1), resident_key(1, 1))));
-    assert_eq!(tx.searchable_faces(&id("elsewhere"), t(60)).await.unwrap(), []);
+    assert_eq!(tx.searchable_faces(&id("elsewhere"), MODEL, t(60)).await.unwrap(), []);
+    assert_eq!(tx.searchable_faces(&id("lotus"), "another model", t(60)).await.unwrap(), []);
+    assert_eq!(tx.consenting_faces(&id("lotus"), "another model").await.unwrap(), []);
     // Without the key nobody could open them.
     tx.delete_templates(resident_id(1)).await.unwrap();
     tx.insert_template(&template(1, 1)).await.unwrap();
-    assert_eq!(tx.searchable_faces(&id("lotus"), t(60)).await.unwrap(), []);
+    assert_eq!(tx.searchable_faces(&id("lotus"), MODEL, t(60)).await.unwrap(), []);
     assert_eq!(tx.sealed_faces(&found).await.unwrap(), []);
 }
 

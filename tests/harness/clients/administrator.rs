@@ -3,8 +3,8 @@
 use gatepost_proto::v1::{
     self, CreateCourierRequest, CreateKeyRequest, CreateResidentRequest, Principal,
     community_service_client::CommunityServiceClient, courier_service_client::CourierServiceClient,
-    policy_layer::Layer, principal, privacy_service_client::PrivacyServiceClient,
-    resident_service_client::ResidentServiceClient,
+    model_service_client::ModelServiceClient, policy_layer::Layer, principal,
+    privacy_service_client::PrivacyServiceClient, resident_service_client::ResidentServiceClient,
 };
 
 use super::{Answer, Authorised, Key, Line, answer, new_request_id};
@@ -31,6 +31,11 @@ impl Administrator {
     /// The roster.
     pub fn residents(&self) -> ResidentServiceClient<Authorised> {
         ResidentServiceClient::new(self.line.authorised(&self.key))
+    }
+
+    /// The model of faces.
+    pub fn models(&self) -> ModelServiceClient<Authorised> {
+        ModelServiceClient::new(self.line.authorised(&self.key))
     }
 
     /// What residents may ask about their data.

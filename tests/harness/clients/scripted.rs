@@ -122,8 +122,10 @@ impl Drop for ScriptedWorker {
 }
 
 /// Everybody who was ever in a picture, in the order of appearance.
-#[derive(Default)]
-struct Faces(HashMap<String, usize>);
+struct Faces {
+    dimension: usize,
+    places: HashMap<String, usize>,
+}
 
 impl Faces {
     fn result(&mut self, frame: &Frame) -> FrameResult {
@@ -147,10 +149,10 @@ impl Faces {
     }
 
     fn face(&mut self, names: &[&str], number: usize, quality: f32) -> Face {
-        let mut embedding = vec![0.0; DIMENSION];
+        let mut embedding = vec![0.0; self.dimension];
         for name in names {
-            let next = self.0.len();
-            embedding[*self.0.entry((*name).to_owned()).or_insert(next)] = 1.0 / (names.len() as f32).sqrt();
+            let next = self.places.len();
+            embedding[*self.places.entry((*name).to_owned()).or_insert(next)] = 1.0 / (names.len() as f32).sqrt();
         }
         let bounds = Bounds { x: 100.0 + 300.0 * number as f32, y: 100.0, width: 120.0, height: 150.0 };
         vision::Face { r#box: Some(bounds), score: 0.95, quality, embedding, ..Default::default() }
@@ -166,17 +168,24 @@ impl World {
 
     /// A worker that answers by the words of each frame. It ends when it is dropped.
     pub async fn scripted_worker(&self) -> ScriptedWorker {
-        let mut worker = self.manual_worker(8).await;
+        self.scripted_worker_of(SCRIPTED_MODEL, DIMENSION).await.expect("the worker is welcome")
+    }
+
+    /// One that has another model, by which everybody has another face.
+    pub async fn scripted_worker_of(&self, model: &str, dimension: usize) -> Answer<ScriptedWorker> {
+        let model = Model { id: model.to_owned(), dimension: dimension as i32 };
+        let hello = Hello { model: Some(model), ..ManualWorker::hello(8) };
+        let mut worker = ManualWorker::connect(self.line(), &self.worker_key(), hello).await?;
         let looked_at: Arc<Mutex<usize>> = Arc::default();
         let counted = looked_at.clone();
         let task = tokio::spawn(async move {
-            let mut faces = Faces::default();
+            let mut faces = Faces { dimension, places: HashMap::new() };
             // Unbounded on purpose: a worker without frames waits.
             while let Some(frame) = worker.frame_whenever().await {
                 worker.answer(faces.result(&frame)).await;
                 *counted.lock().unwrap_or_else(PoisonError::into_inner) += 1;
             }
         });
-        ScriptedWorker { task, looked_at }
+        Ok(ScriptedWorker { task, looked_at })
     }
 }

@@ -210,7 +210,7 @@ async fn residents_fields(world: &World) {
     invalid(answer(administrator.residents().create_resident(empty).await), "resident");
 
     let id = world.resident("王芳").id;
-    for purpose in [0, 3, -7] {
+    for purpose in [0, 6, -7] {
         let (resident_id, notice) = (id.clone(), "n".to_owned());
         let request = v1::GrantConsentRequest {
             request_id: new_request_id(),

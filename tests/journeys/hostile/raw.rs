@@ -15,7 +15,6 @@ pub const HEADERS: u8 = 1;
 pub const RST_STREAM: u8 = 3;
 const SETTINGS: u8 = 4;
 const PING: u8 = 6;
-pub const WINDOW_UPDATE: u8 = 8;
 const ACK: u8 = 1;
 pub const END_STREAM: u8 = 1;
 pub const END_HEADERS: u8 = 4;
@@ -49,12 +48,17 @@ pub fn headers(path: &str, key: Option<&Key>) -> Vec<u8> {
         ("authorization", &bearer),
     ] {
         if !value.is_empty() {
-            block.push(0);
-            text(&mut block, name);
-            text(&mut block, value);
+            header(&mut block, name, value);
         }
     }
     block
+}
+
+/// Adds a header to a block.
+pub fn header(block: &mut Vec<u8>, name: &str, value: &str) {
+    block.push(0);
+    text(block, name);
+    text(block, value);
 }
 
 /// A literal of HPACK, without Huffman's code.

@@ -72,7 +72,10 @@ fn meaning(field: &FieldDescriptor, now: Timestamp) -> Meaning {
         // Only what happened has one; a neighbour's is asked for in decisions.rs.
         (_, "decision_id") => Unset,
         (_, "photograph" | "jpeg") => Sample(Value::Bytes(vec![0xFF, 0xD8].into())),
+        // Asked for after the resident, of that one's community.
+        ("OpenCaptureRequest", "gate_id") => text("nowhere"),
         (_, "notice_sha256") => Unset,
+        (_, "guardian") => text("file-7"),
         ("ListParcelsRequest", "state") => Unset,
         (_, "until") => Sample(instant(field, now + SignedDuration::from_hours(1))),
         ("UpdateCommunityRequest", "update_mask") => Sample(mask(field, &["display_name"])),

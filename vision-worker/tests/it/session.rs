@@ -236,7 +236,9 @@ async fn settings_outside_the_contract_are_refused() {
         Config { capacity: 0, ..config.clone() },
         Config { capacity: 257, ..config.clone() },
         Config { name: "x".repeat(64), ..config.clone() },
-        Config { platform: "not an address".to_owned(), ..config },
+        Config { platforms: Vec::new(), ..config.clone() },
+        Config { platforms: vec!["http://127.0.0.1:1".to_owned(); 17], ..config.clone() },
+        Config { platforms: vec!["not an address".to_owned()], ..config },
     ] {
         let outcome = run_with(pipeline().clone(), config, &shutdown).await;
         assert!(matches!(outcome, Err(SessionError::Config(_))));

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use super::{ObservedFace, TrackId, TrackVerdict};
 use crate::bounds::BoundingBox;
 use crate::embedding::{Embedding, MeanEmbedding};
-use crate::finding::{Ended, Evidence, Figures, Finding, Passing};
+use crate::finding::{Ended, Evidence, Figures, Finding, Passing, Picture};
 use crate::gallery::{Gallery, Ranking};
 use crate::verdict::{LIVE_MIN, LivenessCheck, MatchPolicy, Verdict};
 
@@ -33,10 +33,19 @@ pub(super) struct Track {
     /// Of the frames that were like anybody, the most similar one's.
     nearest: Option<Ranking>,
     liveness: Liveness,
-    /// Said when it ends, while its faces are not taken for living ones; also after it was named.
-    shown: Option<TrackVerdict>,
+    /// Whom it is like; said when it ends if its faces are not taken for living ones, also after it was named.
+    shown: Option<Shown>,
     /// Who it is, once that is decided.
     pub(super) resident: Option<ResidentId>,
+}
+
+/// A resident it is like, living or not, and by what.
+#[derive(Debug, Clone, Copy)]
+struct Shown {
+    resident: ResidentId,
+    similarity: f32,
+    evidence: Evidence,
+    ranking: Ranking,
 }
 
 /// How alive its usable faces are, each by its quality.
@@ -55,9 +64,10 @@ impl Liveness {
         }
     }
 
-    /// Whether they are taken for living ones, as all are of which nothing is known.
-    fn is_live(&self) -> bool {
-        self.weight == 0.0 || self.sum / self.weight >= LIVE_MIN
+    /// What says that they are no living ones; nothing of those of which nothing is known.
+    fn picture(&self, named: bool) -> Option<Picture> {
+        let picture = Picture { liveness: self.sum / self.weight, liveness_min: LIVE_MIN, named };
+        (self.weight > 0.0 && picture.holds()).then_some(picture)
     }
 }
 
@@ -183,8 +193,8 @@ impl Track {
             ..votes
         });
         let Finding::Known { similarity, margin } = evidence.finding(&figures) else { return None };
-        self.shown = Some(self.verdict(Verdict::NotLive { resident, similarity }, evidence, &ranking));
-        if policy.liveness == LivenessCheck::Suppress && !self.liveness.is_live() {
+        self.shown = Some(Shown { resident, similarity, evidence, ranking });
+        if policy.liveness == LivenessCheck::Suppress && self.liveness.picture(false).is_some() {
             return None;
         }
         self.resident = Some(resident);
@@ -194,11 +204,11 @@ impl Track {
 
     /// What is left to say when the track ends: nothing if it was named, unless it was a picture.
     pub(super) fn last_word(&self, policy: &MatchPolicy) -> Option<TrackVerdict> {
-        if let Some(shown) = self.shown
+        if let Some(Shown { resident, similarity, evidence, ranking }) = self.shown
             && policy.liveness != LivenessCheck::Off
-            && !self.liveness.is_live()
+            && let Some(picture) = self.liveness.picture(self.resident.is_some())
         {
-            return Some(TrackVerdict { seen_at: self.last_seen, faces: self.faces, ..shown });
+            return Some(self.verdict(Verdict::NotLive { resident, similarity, picture }, evidence, &ranking));
         }
         if self.resident.is_some() {
             return None;

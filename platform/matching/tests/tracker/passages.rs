@@ -228,8 +228,8 @@ fn a_picture_of_a_resident_is_said_of_when_it_is_gone() {
         }
         assert_eq!(names(&camera.said).len(), usize::from(named), "{check:?}");
         let said = camera.leave(60_000);
-        let pictured = matches!(said.last().unwrap().verdict, Verdict::NotLive { resident: who, similarity }
-            if who == resident(ADA) && similarity > 0.7);
+        let pictured = matches!(said.last().unwrap().verdict, Verdict::NotLive { resident: who, similarity, picture }
+            if who == resident(ADA) && similarity > 0.7 && picture.holds() && picture.named == named);
         assert_eq!(pictured, check != LivenessCheck::Off, "{check:?}: {said:?}");
         assert_eq!(said.len(), usize::from(named) + usize::from(pictured));
     }

@@ -8,6 +8,7 @@ use clap::Args;
 use gatepost_process::client_tls::ClientTls;
 use gatepost_proto::v1::community_service_client::CommunityServiceClient;
 use gatepost_proto::v1::courier_service_client::CourierServiceClient;
+use gatepost_proto::v1::model_service_client::ModelServiceClient;
 use gatepost_proto::v1::privacy_service_client::PrivacyServiceClient;
 use gatepost_proto::v1::resident_service_client::ResidentServiceClient;
 use secrecy::{ExposeSecret as _, SecretString};
@@ -103,6 +104,11 @@ impl Client {
     /// Couriers and keys.
     pub(super) fn couriers(&self) -> CourierServiceClient<Authorized> {
         CourierServiceClient::with_interceptor(self.channel.clone(), self.bearer.clone())
+    }
+
+    /// The model of faces.
+    pub(super) fn models(&self) -> ModelServiceClient<Authorized> {
+        ModelServiceClient::with_interceptor(self.channel.clone(), self.bearer.clone())
     }
 
     /// What residents may ask about their data.

@@ -107,6 +107,8 @@ fn recognised(evidence: &RecognitionEvidence) -> Vec<(&'static str, Value)> {
         ("margin_min", json!(evidence.margin_min)),
         ("frames_min", json!(evidence.frames_min)),
         ("mistaken_similarity", some(evidence.mistaken_similarity)),
+        ("liveness", if evidence.liveness_min == 0.0 { Value::Null } else { json!(evidence.liveness) }),
+        ("liveness_min", some(evidence.liveness_min)),
         ("templates_searched", json!(evidence.templates)),
         ("false_alarm_rate", json!(evidence.false_alarm_rate)),
         ("measured_on", json!(calibration.source)),
@@ -127,6 +129,7 @@ fn rule(rule: DecisionRule) -> &'static str {
         DecisionRule::TwoGates => "nobody walks so fast from one gate to the other",
         DecisionRule::NotMe => "the reminder was said to be for somebody else",
         DecisionRule::AmbiguousFace => "a face was like the resident, and not clearly enough",
+        DecisionRule::NotLive => "more like a picture of the resident than like a living face",
         DecisionRule::Unspecified => "unknown to this program",
     }
 }
@@ -142,9 +145,10 @@ fn said(answer: DecisionAnswer) -> &'static str {
         DecisionAnswer::RemindersMax => "not reminded: as often as the policy allows before",
         DecisionAnswer::QuietHours => "not reminded: quiet hours",
         DecisionAnswer::RecallRequested => "recall requested",
-        DecisionAnswer::Suppressed => "not reminded: one of the two sightings is mistaken",
+        DecisionAnswer::Suppressed => "not reminded, and told to staff as mistaken",
         DecisionAnswer::TakenBack => "the reminder counts for nothing",
         DecisionAnswer::NobodyNamed => "nobody was named",
+        DecisionAnswer::Flagged => "named all the same, and told to staff as mistaken",
         DecisionAnswer::Unspecified => "unknown to this program",
     }
 }

@@ -31,6 +31,9 @@ pub(super) enum Command {
         /// The community.
         #[arg(long)]
         community: String,
+        /// Only those who have faces, but none under this model: who are to enrol again before it is the only one.
+        #[arg(long, value_name = "MODEL")]
+        not_under: Option<String>,
     },
     /// Show a resident.
     Show {
@@ -65,6 +68,15 @@ pub(super) enum Command {
         /// Whether they do.
         #[arg(action = clap::ArgAction::Set)]
         needed: bool,
+    },
+    /// Record whether a resident is under 14, so that a guardian has to agree to gate recognition.
+    #[command(name = "under-14")]
+    Under14 {
+        /// The resident's id.
+        id: String,
+        /// Whether they are.
+        #[arg(action = clap::ArgAction::Set)]
+        under_14: bool,
     },
     /// Delete a resident, wait until every replica of the platform has cleared its memory, and write a signed certificate
     /// of it, which `gatepost verify-certificate` verifies.
@@ -121,6 +133,9 @@ pub(super) struct AddArgs {
     /// Parcels need an accessible height and a way without steps.
     #[arg(long)]
     needs_accessible: bool,
+    /// Under 14: a guardian has to agree to gate recognition.
+    #[arg(long)]
+    under_14: bool,
 }
 
 impl std::fmt::Debug for AddArgs {
@@ -148,8 +163,12 @@ pub(super) enum ConsentCommand {
         /// A guardian agreed for the resident, as is needed under 14.
         #[arg(long)]
         by_guardian: bool,
+        /// Which guardian: the id of a resident, or a reference of yours without a name.
+        #[arg(long, default_value = "")]
+        guardian: String,
     },
-    /// Record that the resident no longer agrees. Withdrawing gate-recognition deletes the enrolled faces.
+    /// Record that the resident no longer agrees. Withdrawing gate-recognition deletes the enrolled faces; a channel of
+    /// reminders can be refused without having been agreed to.
     Withdraw {
         /// The resident's id.
         id: String,
@@ -169,6 +188,12 @@ pub(super) enum Purpose {
     GateRecognition,
     /// Parcels may be put into a locker.
     LockerDeposit,
+    /// Reminders on a gate's display.
+    ReminderGateDisplay,
+    /// Reminders through the residents' app.
+    ReminderWebhook,
+    /// Reminders by e-mail.
+    ReminderEmail,
 }
 
 impl From<Purpose> for ConsentPurpose {
@@ -176,6 +201,9 @@ impl From<Purpose> for ConsentPurpose {
         match purpose {
             Purpose::GateRecognition => ConsentPurpose::GateRecognition,
             Purpose::LockerDeposit => ConsentPurpose::LockerDeposit,
+            Purpose::ReminderGateDisplay => ConsentPurpose::ReminderGateDisplay,
+            Purpose::ReminderWebhook => ConsentPurpose::ReminderWebhook,
+            Purpose::ReminderEmail => ConsentPurpose::ReminderEmail,
         }
     }
 }
@@ -184,7 +212,13 @@ impl From<Purpose> for ConsentPurpose {
 pub(super) async fn run(client: &Client, command: Command, json: bool) -> anyhow::Result<()> {
     match command {
         Command::Add(new) => add(client, new).await,
-        Command::List { community } => listing(&all(client, &community).await?).print(json).map_err(Into::into),
+        Command::List { community, not_under } => {
+            let mut residents = all(client, &community).await?;
+            if let Some(model) = not_under {
+                residents.retain(|resident| resident.faces > 0 && !resident.face_models.contains(&model));
+            }
+            Ok(listing(&residents).print(json)?)
+        }
         Command::Show { id } => listing(&[get(client, &id).await?]).print(json).map_err(Into::into),
         Command::Delete { id } => {
             let request = DeleteResidentRequest { request_id: request_id::fresh(), resident_id: id.clone() };
@@ -201,14 +235,11 @@ pub(super) async fn run(client: &Client, command: Command, json: bool) -> anyhow
             Ok(())
         }
         Command::Accessible { id, needed } => {
-            let request = UpdateResidentRequest {
-                request_id: request_id::fresh(),
-                resident: Some(Resident { id: id.clone(), needs_accessible: needed, ..Resident::default() }),
-                update_mask: Some(prost_types::FieldMask { paths: vec!["needs_accessible".to_owned()] }),
-            };
-            answer(client.residents().update_resident(request).await)?;
-            println!("{id}: recorded");
-            Ok(())
+            let resident = Resident { id, needs_accessible: needed, ..Resident::default() };
+            update(client, resident, "needs_accessible").await
+        }
+        Command::Under14 { id, under_14 } => {
+            update(client, Resident { id, under_14, ..Resident::default() }, "under_14").await
         }
         Command::Erase { id, certificate } => personal::erase(client, id, &certificate).await,
         Command::Certificate { erasure, output } => personal::finish(client, &erasure, &output).await,
@@ -238,6 +269,18 @@ pub(super) async fn all(client: &Client, community: &str) -> Result<Vec<Resident
     }
 }
 
+async fn update(client: &Client, resident: Resident, field: &str) -> anyhow::Result<()> {
+    let id = resident.id.clone();
+    let request = UpdateResidentRequest {
+        request_id: request_id::fresh(),
+        resident: Some(resident),
+        update_mask: Some(prost_types::FieldMask { paths: vec![field.to_owned()] }),
+    };
+    answer(client.residents().update_resident(request).await)?;
+    println!("{id}: recorded");
+    Ok(())
+}
+
 async fn add(client: &Client, new: AddArgs) -> anyhow::Result<()> {
     let resident = Resident {
         community_id: new.community,
@@ -248,6 +291,7 @@ async fn add(client: &Client, new: AddArgs) -> anyhow::Result<()> {
         unit: new.unit,
         person_reference: new.reference,
         needs_accessible: new.needs_accessible,
+        under_14: new.under_14,
         ..Resident::default()
     };
     let request = CreateResidentRequest { request_id: request_id::fresh(), resident: Some(resident) };
@@ -259,13 +303,14 @@ async fn add(client: &Client, new: AddArgs) -> anyhow::Result<()> {
 async fn consent(client: &Client, command: ConsentCommand) -> anyhow::Result<()> {
     let request_id = request_id::fresh();
     match command {
-        ConsentCommand::Grant { id, purpose, notice, notice_file, by_guardian } => {
+        ConsentCommand::Grant { id, purpose, notice, notice_file, by_guardian, guardian } => {
             let purpose = ConsentPurpose::from(purpose).into();
             let read = |file: PathBuf| std::fs::read(&file).with_context(|| format!("cannot read {}", file.display()));
             let text = notice_file.map(read).transpose()?;
             let notice_sha256 = text.map_or_else(Vec::new, |text| Sha256::digest(text).to_vec()).into();
             let resident_id = id.clone();
-            let request = GrantConsentRequest { request_id, resident_id, purpose, notice, notice_sha256, by_guardian };
+            let request =
+                GrantConsentRequest { request_id, resident_id, purpose, notice, notice_sha256, by_guardian, guardian };
             answer(client.residents().grant_consent(request).await)?;
             println!("{id}: consent granted");
         }
@@ -349,6 +394,7 @@ fn listing(residents: &[Resident]) -> Listing {
         "building",
         "unit",
         "needs_accessible",
+        "under_14",
         "consents",
         "faces",
     ]);
@@ -363,6 +409,7 @@ fn listing(residents: &[Resident]) -> Listing {
             json!(one.building_id),
             json!(one.unit),
             json!(one.needs_accessible),
+            json!(one.under_14),
             Value::from(consents),
             json!(one.faces),
         ]);
@@ -374,6 +421,9 @@ fn purpose_name(purpose: ConsentPurpose) -> &'static str {
     match purpose {
         ConsentPurpose::GateRecognition => "gate-recognition",
         ConsentPurpose::LockerDeposit => "locker-deposit",
+        ConsentPurpose::ReminderGateDisplay => "reminder-gate-display",
+        ConsentPurpose::ReminderWebhook => "reminder-webhook",
+        ConsentPurpose::ReminderEmail => "reminder-email",
         ConsentPurpose::Unspecified => "unknown",
     }
 }

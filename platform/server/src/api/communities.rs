@@ -296,38 +296,4 @@ impl CommunityService for Communities {
         let caller = caller(&request).map_err(status)?;
         self.compartments(&caller, request.into_inner()).await.map(Response::new).map_err(status)
     }
-
-    async fn start_model_upgrade(
-        &self,
-        request: Request<v1::StartModelUpgradeRequest>,
-    ) -> Result<Response<v1::StartModelUpgradeResponse>, Status> {
-        let caller = caller(&request).map_err(status)?;
-        let request = request.into_inner();
-        settle(|| self.start_upgrade(&caller, &request)).await.map(Response::new).map_err(status)
-    }
-
-    async fn get_model_upgrade(
-        &self,
-        _request: Request<v1::GetModelUpgradeRequest>,
-    ) -> Result<Response<v1::GetModelUpgradeResponse>, Status> {
-        self.upgrade().await.map(Response::new).map_err(status)
-    }
-
-    async fn switch_model(
-        &self,
-        request: Request<v1::SwitchModelRequest>,
-    ) -> Result<Response<v1::SwitchModelResponse>, Status> {
-        let caller = caller(&request).map_err(status)?;
-        let request = request.into_inner();
-        settle(|| self.switch(&caller, &request)).await.map(Response::new).map_err(status)
-    }
-
-    async fn finish_model_upgrade(
-        &self,
-        request: Request<v1::FinishModelUpgradeRequest>,
-    ) -> Result<Response<v1::FinishModelUpgradeResponse>, Status> {
-        let caller = caller(&request).map_err(status)?;
-        let request = request.into_inner();
-        settle(|| self.finish_upgrade(&caller, &request)).await.map(Response::new).map_err(status)
-    }
 }

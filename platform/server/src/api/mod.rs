@@ -1,6 +1,7 @@
 //! The router: layers from outside to inside, then the services. Nothing else builds one.
 
 mod announcements;
+mod captures;
 mod communities;
 pub mod convert;
 mod courier_webhooks;
@@ -9,8 +10,9 @@ mod decisions;
 mod events;
 mod faces;
 mod gates;
+mod guardian;
 mod keys;
-mod model_upgrade;
+mod models;
 mod open;
 mod page;
 mod parcels;
@@ -30,8 +32,9 @@ use gatepost_proto::{
     v1::{
         community_service_server::CommunityServiceServer, courier_service_server::CourierServiceServer,
         event_service_server::EventServiceServer, gate_service_server::GateServiceServer,
-        parcel_service_server::ParcelServiceServer, privacy_service_server::PrivacyServiceServer,
-        resident_service_server::ResidentServiceServer, webhook_service_server::WebhookServiceServer,
+        model_service_server::ModelServiceServer, parcel_service_server::ParcelServiceServer,
+        privacy_service_server::PrivacyServiceServer, resident_service_server::ResidentServiceServer,
+        webhook_service_server::WebhookServiceServer,
     },
     vision::vision_service_server::VisionServiceServer,
 };
@@ -99,6 +102,7 @@ async fn services(platform: &Platform, draining: &CancellationToken) -> anyhow::
     let residents =
         ResidentServiceServer::new(residents::Residents(p())).max_decoding_message_size(PHOTOGRAPH_MAX_BYTES);
     let privacy = PrivacyServiceServer::new(privacy::Privacy(p())).max_decoding_message_size(MESSAGE_MAX_BYTES);
+    let models = ModelServiceServer::new(models::Models(p())).max_decoding_message_size(MESSAGE_MAX_BYTES);
     let couriers = CourierServiceServer::new(couriers::Couriers(p())).max_decoding_message_size(MESSAGE_MAX_BYTES);
     let gates = gates::Gates { platform: p(), draining: draining() };
     let gates = GateServiceServer::new(gates).max_decoding_message_size(FRAME_MAX_BYTES);
@@ -106,7 +110,8 @@ async fn services(platform: &Platform, draining: &CancellationToken) -> anyhow::
     let vision = VisionServiceServer::new(vision).max_decoding_message_size(RESULT_MAX_BYTES);
     let mut routes = Routes::new(parcels);
     routes = routes.add_service(events).add_service(webhooks).add_service(communities).add_service(residents);
-    routes = routes.add_service(privacy).add_service(couriers).add_service(gates).add_service(vision);
+    routes =
+        routes.add_service(privacy).add_service(models).add_service(couriers).add_service(gates).add_service(vision);
     let (reporter, health) = tonic_health::server::health_reporter();
     crate::health::look(platform, &reporter).await;
     tokio::spawn(crate::health::watch(platform.clone(), reporter, draining()));

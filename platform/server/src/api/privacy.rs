@@ -106,10 +106,40 @@ impl Privacy {
         let waited_for = erasure::waited_for(&self.0, &erasure).await?;
         Ok(erasure_to_proto(&erasure, waited_for))
     }
+
+    async fn erasures(
+        &self,
+        caller: &Principal,
+        request: &v1::ListErasuresRequest,
+    ) -> Result<v1::ListErasuresResponse, Problem> {
+        let size = page::size(request.page_size)?;
+        let list = format!("erasures:{}", request.community_id);
+        let before = page::position(&request.page_token, caller, &list)?;
+        let before = before.map(|id| id.parse().map_err(|_| Problem::PageToken)).transpose()?;
+        let page = {
+            let tx = self.0.store.read().await?;
+            let community = convert::id::<CommunityId>(&request.community_id, "community_id")?;
+            let community = administered(&tx, caller, &community).await?;
+            tx.erasures(&community.id, before, size).await?
+        };
+        let last = page.last().filter(|_| page.len() as u64 == size);
+        let next_page_token = last.map_or_else(String::new, |last| page::token(&last.id.to_string(), caller, &list));
+        let mut erasures = Vec::with_capacity(page.len());
+        for erasure in &page {
+            let waited_for = erasure::waited_for(&self.0, erasure).await?;
+            erasures.push(v1::Erasure { certificate: String::new(), ..erasure_to_proto(erasure, waited_for) });
+        }
+        Ok(v1::ListErasuresResponse { erasures, next_page_token })
+    }
 }
 
 #[tonic::async_trait]
 impl PrivacyService for Privacy {
+    async fn list_erasures(&self, request: Request<v1::ListErasuresRequest>) -> Answer<v1::ListErasuresResponse> {
+        let caller = caller(&request).map_err(status)?;
+        self.erasures(&caller, request.get_ref()).await.map(Response::new).map_err(status)
+    }
+
     async fn erase_resident(&self, request: Request<v1::EraseResidentRequest>) -> Answer<v1::EraseResidentResponse> {
         let caller = caller(&request).map_err(status)?;
         let request = request.into_inner();

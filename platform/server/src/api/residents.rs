@@ -17,7 +17,7 @@ use gatepost_storage::{StoreError, Tx};
 use super::{
     communities::{administered, found},
     convert::{self, parcels, residents as wire},
-    page,
+    guardian, page,
     parcels::mark,
 };
 use crate::{
@@ -29,7 +29,8 @@ use crate::{
 /// The service.
 pub struct Residents(pub Platform);
 
-const MASK: [&str; 7] = ["name", "phone", "email", "building_id", "unit", "person_reference", "needs_accessible"];
+const MASK: [&str; 8] =
+    ["name", "phone", "email", "building_id", "unit", "person_reference", "needs_accessible", "under_14"];
 /// Pickups a call.
 const PICKUPS_A_CALL: usize = 1_000;
 
@@ -75,12 +76,20 @@ impl Residents {
                     merged.needs_accessible = wanted.needs_accessible;
                     continue;
                 }
+                "under_14" => {
+                    merged.under_14 = wanted.under_14;
+                    continue;
+                }
                 _ => return Err(Problem::invalid("update_mask", format!("only {}", MASK.join(", ")))),
             };
             to.clone_from(from);
         }
         let changed = wire::resident(present.id, merged)?;
         check_home(&mutation.tx, caller, &changed).await?;
+        if changed.under_14 && !present.under_14 && present.agrees_to(Purpose::GateRecognition) {
+            let guardian = mutation.tx.guardian_of(present.id, Purpose::GateRecognition).await?;
+            guardian::check(&mutation.tx, &changed, Purpose::GateRecognition, &guardian).await?;
+        }
         mutation.tx.update_resident(&changed).await.map_err(taken)?;
         let changed = resident(&mutation.tx, caller, &wanted.id).await?;
         let answer = v1::UpdateResidentResponse { resident: Some(wire::resident_to_proto(&changed)) };
@@ -137,6 +146,7 @@ impl Residents {
             ControlFlow::Continue(mutation) => mutation,
         };
         let before = resident(&mutation.tx, caller, &request.resident_id).await?;
+        guardian::check(&mutation.tx, &before, purpose, &notice.guardian).await?;
         mutation.tx.grant_consent(before.id, purpose, notice.clone(), mutation.now).await?;
         let after = resident(&mutation.tx, caller, &request.resident_id).await?;
         let answer = v1::GrantConsentResponse { resident: Some(wire::resident_to_proto(&after)) };

@@ -63,6 +63,16 @@ impl ResidentService for Residents {
         told(&noted, self.enrol(&caller, request).await)
     }
 
+    async fn open_capture(&self, request: Request<v1::OpenCaptureRequest>) -> Answer<v1::OpenCaptureResponse> {
+        mutate!(self, request, open_capture)
+    }
+
+    async fn get_capture(&self, request: Request<v1::GetCaptureRequest>) -> Answer<v1::GetCaptureResponse> {
+        let caller = caller(&request).map_err(status)?;
+        let (noted, request) = asked(request);
+        told(&noted, self.get_capture(&caller, &request).await)
+    }
+
     async fn delete_faces(&self, request: Request<v1::DeleteFacesRequest>) -> Answer<v1::DeleteFacesResponse> {
         mutate!(self, request, delete_faces)
     }

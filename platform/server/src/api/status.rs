@@ -49,7 +49,7 @@ pub fn status(problem: Problem) -> Status {
         Problem::TimedOut => told(Code::DeadlineExceeded, "TIMED_OUT", text),
         Problem::Busy => told(Code::Unavailable, "BUSY", text),
         Problem::Photograph(PhotographProblem::Unfit(unfit)) => {
-            let reasons: Vec<&str> = unfit.iter().map(|what| self::unfit(*what)).collect();
+            let reasons = reasons(&PhotographProblem::Unfit(unfit));
             let gravest = reasons.first().copied().unwrap_or("NO_FACE");
             let metadata = HashMap::from([("reasons".to_owned(), reasons.join(","))]);
             Status::with_error_details(Code::InvalidArgument, text, info(gravest, metadata))
@@ -58,6 +58,8 @@ pub fn status(problem: Problem) -> Status {
             let (code, reason) = photo(&photograph);
             told(code, reason, text)
         }
+        Problem::GateBusy => told(Code::FailedPrecondition, "GATE_BUSY", text),
+        Problem::GuardianNeeded => told(Code::FailedPrecondition, "GUARDIAN_NEEDED", text),
         Problem::NoVisionWorker => told(Code::Unavailable, "NO_VISION_WORKER", text),
         Problem::VisionWorkerFailed => {
             tracing::warn!("the vision worker failed on a photograph");
@@ -199,6 +201,7 @@ fn not_found(missing: Missing) -> &'static str {
         Missing::Resident => "RESIDENT_NOT_FOUND",
         Missing::Courier => "COURIER_NOT_FOUND",
         Missing::Gate => "GATE_NOT_FOUND",
+        Missing::Capture => "CAPTURE_NOT_FOUND",
         Missing::Key => "KEY_NOT_FOUND",
         Missing::Compartment => "COMPARTMENT_NOT_FOUND",
         Missing::Reminder => "REMINDER_NOT_FOUND",
@@ -215,6 +218,14 @@ fn exists(taken: Taken) -> &'static str {
         Taken::Community => "COMMUNITY_EXISTS",
         Taken::Courier => "COURIER_EXISTS",
         Taken::PersonReference => "RESIDENT_EXISTS",
+    }
+}
+
+/// Everything that is wrong with a photograph, the gravest first.
+pub fn reasons(problem: &PhotographProblem) -> Vec<&'static str> {
+    match problem {
+        PhotographProblem::Unfit(unfit) => unfit.iter().map(|what| self::unfit(*what)).collect(),
+        other => vec![photo(other).1],
     }
 }
 

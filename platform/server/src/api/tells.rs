@@ -43,6 +43,9 @@ asks! {
     GrantConsentRequest { request: request_id, subject: resident_id }
     WithdrawConsentRequest { request: request_id, subject: resident_id }
     EnrolFaceRequest { request: request_id, subject: resident_id }
+    OpenCaptureRequest { request: request_id, subject: resident_id }
+    GetCaptureRequest { subject: resident_id }
+    Capture { subject: resident_id }
     DeleteFacesRequest { request: request_id, subject: resident_id }
     ImportPickupsRequest { request: request_id, subject: resident_id }
     ResolveParcelRequest { request: request_id, subject: resident_id }
@@ -123,6 +126,8 @@ answers! {
     GrantConsentResponse: resident,
     WithdrawConsentResponse: resident,
     EnrolFaceResponse: resident,
+    OpenCaptureResponse: capture,
+    GetCaptureResponse: capture,
     DeleteFacesResponse: resident,
     ListUnresolvedParcelsResponse: parcels,
     ReportMisidentificationResponse: misidentification,

@@ -3,6 +3,7 @@
 
 pub mod email;
 pub mod outgoing;
+pub mod reach;
 pub mod webhook;
 pub mod wording;
 
@@ -17,6 +18,7 @@ use tracing::Instrument as _;
 use self::{
     email::EmailChannel,
     outgoing::{DeliveryError, Outgoing},
+    reach::Reach,
     webhook::WebhookChannel,
 };
 use crate::{platform::Platform, problem::Problem};
@@ -134,7 +136,8 @@ async fn attempt(platform: &Platform, channels: &Channels, mut notice: NoticeRec
     Ok(())
 }
 
-/// One attempt. The parcel is looked at again: who has picked up is not reminded any more.
+/// One attempt. The parcel is looked at again, and what the resident says about the channel: who has picked up, or wants
+/// no more of it, is not reminded any more.
 async fn deliver(
     platform: &Platform,
     channels: &Channels,
@@ -144,6 +147,9 @@ async fn deliver(
     let Some((outgoing, resident)) = outgoing(platform, notice).await? else {
         return final_("the parcel waits no longer");
     };
+    if !Reach::of_one(&platform.store.read().await?, notice.resident).await?.allows(notice.channel) {
+        return final_("the resident does not agree to this channel");
+    }
     match notice.channel {
         Channel::Webhook => match &channels.webhook {
             Some(webhook) => Ok(webhook.deliver(&outgoing, platform.now()).await),

@@ -21,7 +21,11 @@ use super::{
     models::Models,
 };
 use crate::{
-    decision::Recognition, notification::wording, platform::Platform, problem::Problem, recognition::RecognitionPolicy,
+    decision::Recognition,
+    notification::{reach::Reach, wording},
+    platform::Platform,
+    problem::Problem,
+    recognition::RecognitionPolicy,
     vault::Searchable,
 };
 
@@ -65,16 +69,23 @@ impl Gate {
         asked: bool,
     ) -> Result<(Vec<Showing>, Vec<Said>), Problem> {
         let Analysis { model, result, passage } = analysis;
-        let searchable = {
+        let (searchable, capture) = {
             let tx = platform.store.read().await?;
             if Models::read(&tx).await?.in_use.is_some_and(|in_use| in_use != model) {
                 // Another one is in use since the frame was sent.
                 return Ok(Default::default());
             }
+            let capture = tx.open_capture(&self.community, &self.gate, platform.now()).await?;
             let (searchable, basis, policy) = compared_with(platform, &tx, &self.community, &model).await?;
             (self.policy, self.basis) = (policy, Some(basis));
-            searchable
+            (searchable, capture)
         };
+        if capture.is_some() {
+            let here = (&self.community, &self.gate);
+            if let Err(problem) = platform.capture_frame(here, &model, &result.faces, captured_at).await {
+                tracing::error!(gate.id = %self.gate, error = %problem, "a frame was not enrolled from");
+            }
+        }
         let faces = observed(&model, result.faces, &searchable);
         let said = if asked { agreement::said(&faces, searchable.gallery(), &self.policy) } else { Vec::new() };
         let verdicts = match self.tracker.observe(captured_at, faces, searchable.gallery(), &self.policy) {
@@ -130,8 +141,9 @@ impl Gate {
                 }
                 Ok(None)
             }
-            (Verdict::NotLive { resident, similarity }, _) => {
-                platform.not_live(&self.sighting(resident, track.seen_at, Some(similarity))).await?;
+            (Verdict::NotLive { resident, similarity, .. }, _) => {
+                let sighting = self.sighting(resident, track.seen_at, Some(similarity));
+                platform.not_live(&sighting, &self.recognition(basis, track, true)).await?;
                 Ok(None)
             }
             (Verdict::Known { .. } | Verdict::Unknown | Verdict::LowQuality, _) => Ok(None),
@@ -151,6 +163,10 @@ impl Gate {
             figures,
             evidence: track.evidence,
             finding: track.evidence.finding(&figures),
+            picture: match track.verdict {
+                Verdict::NotLive { picture, .. } => Some(picture),
+                Verdict::Known { .. } | Verdict::Ambiguous | Verdict::Unknown | Verdict::LowQuality => None,
+            },
         }
     }
 
@@ -208,6 +224,9 @@ async fn see(
 pub async fn showing(tx: &Tx, sighting: Sighting, reminded: &[Parcel]) -> Result<Option<Showing>, Problem> {
     let Some(parcel) = reminded.first() else { return Ok(None) };
     tracing::info!(parcel.id = %parcel.id(), gate.id = %sighting.gate, "resident reminded at a gate");
+    if !Reach::of_one(tx, sighting.resident).await?.allows(Channel::GateDisplay) {
+        return Ok(None);
+    }
     let text = display_text(tx, &sighting.community, parcel).await?;
     Ok(text.map(|text| Showing { text, sighting }))
 }

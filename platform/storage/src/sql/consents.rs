@@ -4,6 +4,8 @@
 //! field of the entry, each with its length; so an entry that is changed, taken out, put in or moved breaks the chain from
 //! there on. Whoever can write the whole database can write a whole new chain: note the newest hash elsewhere now and then.
 
+use std::collections::HashMap;
+
 use gatepost_domain::{
     Timestamp,
     consent::Purpose,
@@ -46,8 +48,42 @@ impl Tx {
     }
 
     /// Records that a resident took a consent back, by a guardian or not. False for one that was not in force, which leaves
-    /// no entry.
+    /// no entry; only a channel of reminders, which is used without a consent too, can be refused all the same, once.
     pub async fn withdraw_consent(
+        &self,
+        resident: ResidentId,
+        purpose: Purpose,
+        by_guardian: bool,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        if self.end_consent(resident, purpose, by_guardian, now).await? {
+            return Ok(true);
+        }
+        if !Purpose::CHANNELS.contains(&purpose) {
+            return Ok(false);
+        }
+        let said = self.said_of_channels(&[resident]).await?.remove(&resident).unwrap_or_default();
+        let refused = said.iter().rev().find(|(channel, _)| *channel == purpose).is_some_and(|(_, agreed)| !agreed);
+        if !refused {
+            self.enter(resident, purpose, None, by_guardian, now).await?;
+        }
+        Ok(!refused)
+    }
+
+    /// Which guardian agreed to a purpose for a resident when that was last granted; empty if none was named.
+    pub async fn guardian_of(&self, resident: ResidentId, purpose: Purpose) -> Result<String, StoreError> {
+        let row = Entity::find()
+            .filter(Column::Resident.eq(resident.0))
+            .filter(Column::Purpose.eq(purpose.word()))
+            .filter(Column::Given.eq(true))
+            .order_by(Column::Sequence, Order::Desc)
+            .one(&self.transaction)
+            .await
+            .map_err(failure)?;
+        Ok(row.map_or_else(String::new, |row| row.guardian))
+    }
+
+    async fn end_consent(
         &self,
         resident: ResidentId,
         purpose: Purpose,
@@ -60,6 +96,35 @@ impl Tx {
             self.enter(resident, purpose, None, by_guardian, now).await?;
         }
         Ok(was_in_force)
+    }
+
+    /// What these residents last said about each channel of reminders, oldest first: agreed to or refused. Of agreement
+    /// and refusal of a channel each the last is told.
+    pub async fn said_of_channels(
+        &self,
+        residents: &[ResidentId],
+    ) -> Result<HashMap<ResidentId, Vec<(Purpose, bool)>>, StoreError> {
+        let mut said: HashMap<ResidentId, Vec<(Purpose, bool)>> = HashMap::new();
+        let rows: Vec<(Uuid, String, bool, i64)> = Entity::find()
+            .select_only()
+            .column(Column::Resident)
+            .column(Column::Purpose)
+            .column(Column::Given)
+            .column_as(Column::Sequence.max(), "newest")
+            .filter(self.among(Column::Resident, residents.iter().map(|resident| resident.0)))
+            .filter(Column::Purpose.is_in(Purpose::CHANNELS.map(Purpose::word)))
+            .group_by(Column::Resident)
+            .group_by(Column::Purpose)
+            .group_by(Column::Given)
+            .order_by(Column::Sequence.max(), Order::Asc)
+            .into_tuple()
+            .all(&self.transaction)
+            .await
+            .map_err(failure)?;
+        for (whose, purpose, given, _) in rows {
+            said.entry(ResidentId(whose)).or_default().push((Word::read(&purpose)?, given));
+        }
+        Ok(said)
     }
 
     /// Appends to the ledger of the resident's community, one entry at a time.
@@ -93,6 +158,7 @@ impl Tx {
             notice: notice.version,
             notice_sha256: notice.sha256,
             by_guardian: notice.by_guardian,
+            guardian: notice.guardian,
             // As it is read back.
             recorded_at: from_millis(to_millis(now))?,
             hash: BEGINNING,
@@ -162,7 +228,7 @@ impl Tx {
     pub(super) async fn end_consents(&self, whose: ResidentId, now: Timestamp) -> Result<u64, StoreError> {
         let mut ended = 0;
         for purpose in Purpose::ALL {
-            ended += u64::from(self.withdraw_consent(whose, purpose, false, now).await?);
+            ended += u64::from(self.end_consent(whose, purpose, false, now).await?);
         }
         Ok(ended)
     }
@@ -171,7 +237,7 @@ impl Tx {
 /// The hash that an entry must have after the hash before it.
 pub fn hash(before: &[u8; 32], entry: &ConsentEntry) -> [u8; 32] {
     let mut digest = Sha256::new().chain_update(LABEL).chain_update(before);
-    let fields: [&[u8]; 9] = [
+    let fields: [&[u8]; 10] = [
         entry.community.as_str().as_bytes(),
         &entry.sequence.to_le_bytes(),
         entry.resident.0.as_bytes(),
@@ -181,8 +247,11 @@ pub fn hash(before: &[u8; 32], entry: &ConsentEntry) -> [u8; 32] {
         entry.notice_sha256.as_ref().map_or(&[], |sha256| &sha256[..]),
         &[u8::from(entry.by_guardian)],
         &to_millis(entry.recorded_at).to_le_bytes(),
+        entry.guardian.as_bytes(),
     ];
-    for field in fields {
+    // Entries of before guardians were named keep their hash.
+    let told = if entry.guardian.is_empty() { 9 } else { 10 };
+    for field in &fields[..told] {
         digest.update((field.len() as u64).to_le_bytes());
         digest.update(field);
     }
@@ -207,6 +276,7 @@ fn to_row(entry: &ConsentEntry) -> Model {
         notice: entry.notice.clone(),
         notice_sha256: entry.notice_sha256.map(|sha256| sha256.to_vec()),
         by_guardian: entry.by_guardian,
+        guardian: entry.guardian.clone(),
         recorded_at: to_millis(entry.recorded_at),
         hash: entry.hash.to_vec(),
     }
@@ -223,7 +293,35 @@ fn from_row(row: Model) -> Result<ConsentEntry, StoreError> {
         notice: row.notice,
         notice_sha256: row.notice_sha256.map(sha256).transpose()?,
         by_guardian: row.by_guardian,
+        guardian: row.guardian,
         recorded_at: from_millis(row.recorded_at)?,
         hash: sha256(row.hash)?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Computed apart from this program, by what was hashed before guardians were named.
+    #[test]
+    fn an_entry_without_a_guardian_has_the_hash_it_always_had() {
+        let bytes = "f98dd825391d1e9472fe41caec71456d6f4b73688faa47bf85d3554e62aac28a";
+        let entry = ConsentEntry {
+            community: "lotus".parse().unwrap(),
+            sequence: 1,
+            resident: ResidentId(Uuid::from_u128(1)),
+            purpose: Purpose::LockerDeposit,
+            given: true,
+            notice: "v1".to_owned(),
+            notice_sha256: None,
+            by_guardian: false,
+            guardian: String::new(),
+            recorded_at: Timestamp::UNIX_EPOCH,
+            hash: BEGINNING,
+        };
+        let hex = |entry: &ConsentEntry| hash(&BEGINNING, entry).iter().map(|b| format!("{b:02x}")).collect::<String>();
+        assert_eq!(hex(&entry), bytes);
+        assert_ne!(hex(&ConsentEntry { guardian: "file-7".to_owned(), ..entry }), bytes);
+    }
 }

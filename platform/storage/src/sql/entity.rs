@@ -106,6 +106,7 @@ table!(resident, "resident", {
     unit: String,
     person_reference: String,
     needs_accessible: bool,
+    under_14: bool,
 });
 
 table!(consent_ledger, "consent_ledger", {
@@ -119,6 +120,7 @@ table!(consent_ledger, "consent_ledger", {
     notice: String,
     notice_sha256: Option<Vec<u8>>,
     by_guardian: bool,
+    guardian: String,
     recorded_at: i64,
     hash: Vec<u8>,
 });
@@ -159,6 +161,19 @@ table!(misidentification, "misidentification", {
     other_seen_at: Option<i64>,
     reported_at: i64,
     settled_at: Option<i64>,
+});
+
+table!(capture, "capture", {
+    #[sea_orm(primary_key, auto_increment = false)]
+    resident: Uuid,
+    community: String,
+    gate: String,
+    opened_at: i64,
+    ends_at: i64,
+    wanted: i64,
+    enrolled: i64,
+    frames: i64,
+    refused: String,
 });
 
 table!(enrolment_conflict, "enrolment_conflict", {

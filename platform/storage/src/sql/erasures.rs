@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use gatepost_domain::{
     Timestamp,
-    id::{ErasureId, ResidentId},
+    id::{CommunityId, ErasureId, ResidentId},
 };
 use sea_orm::{
     ColumnTrait, ConnectionTrait as _, EntityTrait, IntoActiveModel, Order, QueryFilter, QueryOrder, QuerySelect,
@@ -43,6 +43,24 @@ impl Tx {
     pub async fn erasure(&self, erasure: ErasureId) -> Result<Option<Erasure>, StoreError> {
         let row = Entity::find_by_id(erasure.0).one(&self.transaction).await.map_err(failure)?;
         row.map(from_row).transpose()
+    }
+
+    /// A community's erasures before one, the newest first.
+    pub async fn erasures(
+        &self,
+        community: &CommunityId,
+        before: Option<ErasureId>,
+        limit: u64,
+    ) -> Result<Vec<Erasure>, StoreError> {
+        let mut query = Entity::find()
+            .filter(Column::Community.eq(community.as_str()))
+            .order_by(Column::Id, Order::Desc)
+            .limit(limit);
+        if let Some(before) = before {
+            query = query.filter(Column::Id.lt(before.0));
+        }
+        let rows = query.all(&self.transaction).await.map_err(failure)?;
+        rows.into_iter().map(from_row).collect()
     }
 
     /// Erasures that some replica has not confirmed yet, the oldest first.
@@ -99,11 +117,14 @@ impl Tx {
     /// Rows that stay of who was erased, by table: of a random id.
     pub async fn rows_kept(&self, resident: ResidentId) -> Result<BTreeMap<String, u64>, StoreError> {
         let mut kept = BTreeMap::new();
+        // Also where they agreed as somebody's guardian.
+        let agreed = "SELECT count(*) FROM consent_ledger WHERE resident = $1 OR guardian = $2";
+        let looked = "SELECT count(*) FROM look_subject WHERE subject = $1";
         for (table, sql, subject) in [
-            ("consent_ledger", "SELECT count(*) FROM consent_ledger WHERE resident = $1", resident.0.into()),
-            ("look", "SELECT count(*) FROM look_subject WHERE subject = $1", resident.to_string().into()),
+            ("consent_ledger", agreed, vec![resident.0.into(), resident.to_string().into()]),
+            ("look", looked, vec![resident.to_string().into()]),
         ] {
-            let row = self.transaction.query_one_raw(self.statement(sql, vec![subject])).await.map_err(failure)?;
+            let row = self.transaction.query_one_raw(self.statement(sql, subject)).await.map_err(failure)?;
             let count: i64 = row.ok_or(StoreError::NotFound)?.try_get_by_index(0).map_err(failure)?;
             kept.insert(table.to_owned(), count.unsigned_abs());
         }

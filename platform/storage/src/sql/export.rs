@@ -22,10 +22,11 @@ struct Table {
 }
 
 /// In the order in which they are told.
-const TABLES: [Table; 12] = [
+const TABLES: [Table; 13] = [
     // The keys are made from the columns beside them.
     Table { name: "resident", about: "id = $1", left_out: &["name_key", "phone_key"] },
-    Table { name: "consent_ledger", about: "resident = $1", left_out: &[] },
+    // Which guardian it was is somebody else.
+    Table { name: "consent_ledger", about: "resident = $1", left_out: &["guardian"] },
     // A vector says nothing to its owner, and whoever gets hold of it could be taken for them, or see them: that there is
     // one, when it was enrolled and by which model is what can be understood.
     Table { name: "template", about: "resident = $1", left_out: &["embedding"] },
@@ -58,6 +59,7 @@ const TABLES: [Table; 12] = [
             WHERE decision.resident IS NULL AND parcel.resident = $1)",
         left_out: &[],
     },
+    Table { name: "capture", about: "resident = $1", left_out: &[] },
     // Whom a photograph resembled is somebody else's.
     Table { name: "enrolment_conflict", about: "resident = $1 OR other = $1", left_out: &["resident", "other"] },
     // That somebody looked, when and how is the resident's to know; which of the staff it was is not, as the Court of

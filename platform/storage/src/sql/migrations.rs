@@ -24,7 +24,10 @@ impl MigratorTrait for Migrator {
             Box::new(Step { name: "0013_decisions", sql: include_str!("migrations/0013_decisions.sql") }),
             Box::new(Step { name: "0014_erasure", sql: include_str!("migrations/0014_erasure.sql") }),
             Box::new(Step { name: "0014_retention", sql: include_str!("migrations/0014_retention.sql") }),
-            Box::new(Step { name: "0015_model_upgrade", sql: include_str!("migrations/0015_model_upgrade.sql") }),
+            Box::new(Step { name: "0015_guardian", sql: include_str!("migrations/0015_guardian.sql") }),
+            Box::new(Step { name: "0016_capture", sql: include_str!("migrations/0016_capture.sql") }),
+            Box::new(Step { name: "0017_erasures", sql: include_str!("migrations/0017_erasures.sql") }),
+            Box::new(Step { name: "0018_model_upgrade", sql: include_str!("migrations/0018_model_upgrade.sql") }),
         ]
     }
 }

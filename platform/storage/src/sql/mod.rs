@@ -1,6 +1,7 @@
 //! The rows and how they are reached. sea-orm is named in this folder and nowhere else.
 
 mod arrays;
+mod captures;
 mod communities;
 mod consents;
 mod couriers;

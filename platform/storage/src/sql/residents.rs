@@ -143,8 +143,16 @@ impl Tx {
         removed.cleared.insert("parcel".to_owned(), self.execute(addressees, its()).await?);
         let conflicts = "DELETE FROM enrolment_conflict WHERE resident = $1 OR other = $1";
         removed.deleted.insert("enrolment_conflict".to_owned(), self.execute(conflicts, its()).await?);
-        for table in ["notice", "template", "resident_key", "misidentification", "last_sighting", "pickup", "decision"]
-        {
+        for table in [
+            "notice",
+            "template",
+            "resident_key",
+            "misidentification",
+            "last_sighting",
+            "capture",
+            "pickup",
+            "decision",
+        ] {
             let rows = self.execute(&format!("DELETE FROM {table} WHERE resident = $1"), its()).await?;
             removed.deleted.insert(table.to_owned(), rows);
         }
@@ -250,7 +258,7 @@ impl Tx {
         Ok(rows.into_iter().map(ResidentId).collect())
     }
 
-    /// Adds the consents in force and the number of faces.
+    /// Adds the consents in force and what faces there are.
     async fn complete(&self, rows: Vec<resident::Model>) -> Result<Vec<Resident>, StoreError> {
         if rows.is_empty() {
             return Ok(Vec::new());
@@ -266,22 +274,30 @@ impl Tx {
         for row in in_force {
             consents.entry(row.resident).or_default().push(Purpose::read(&row.purpose)?);
         }
-        let faces: Vec<(Uuid, i64)> = template::Entity::find()
+        let faces: Vec<(Uuid, String, i64)> = template::Entity::find()
             .select_only()
             .column(template::Column::Resident)
+            .column(template::Column::Model)
             .column_as(template::Column::Id.count(), "faces")
             .filter(template::Column::Resident.is_in(ids))
             .group_by(template::Column::Resident)
+            .group_by(template::Column::Model)
+            .order_by(template::Column::Model, Order::Asc)
             .into_tuple()
             .all(&self.transaction)
             .await
             .map_err(failure)?;
-        let faces: BTreeMap<Uuid, i64> = faces.into_iter().collect();
+        let mut enrolled: BTreeMap<Uuid, (i64, Vec<String>)> = BTreeMap::new();
+        for (resident, model, faces) in faces {
+            let (all, models) = enrolled.entry(resident).or_default();
+            *all += faces;
+            models.push(model);
+        }
         rows.into_iter()
             .map(|row| {
-                let faces = count(faces.get(&row.id).copied().unwrap_or(0), "template")?;
+                let (faces, models) = enrolled.remove(&row.id).unwrap_or_default();
                 let consents = consents.remove(&row.id).unwrap_or_default();
-                from_row(row, consents, faces)
+                from_row(row, consents, count(faces, "template")?, models)
             })
             .collect()
     }
@@ -300,10 +316,16 @@ fn to_row(resident: &Resident) -> resident::Model {
         unit: resident.unit.clone(),
         person_reference: resident.person_reference.clone(),
         needs_accessible: resident.needs_accessible,
+        under_14: resident.under_14,
     }
 }
 
-fn from_row(row: resident::Model, consents: Vec<Purpose>, faces: u32) -> Result<Resident, StoreError> {
+fn from_row(
+    row: resident::Model,
+    consents: Vec<Purpose>,
+    faces: u32,
+    face_models: Vec<String>,
+) -> Result<Resident, StoreError> {
     Ok(Resident {
         id: ResidentId(row.id),
         community: id(&row.community, "resident.community")?,
@@ -314,7 +336,9 @@ fn from_row(row: resident::Model, consents: Vec<Purpose>, faces: u32) -> Result<
         unit: row.unit,
         person_reference: row.person_reference,
         needs_accessible: row.needs_accessible,
+        under_14: row.under_14,
         consents,
         faces,
+        face_models,
     })
 }

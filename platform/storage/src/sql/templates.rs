@@ -47,7 +47,7 @@ impl Tx {
     /// says how many there were.
     pub async fn delete_templates(&self, resident: ResidentId) -> Result<u64, StoreError> {
         // What was mistaken was mistaken for these faces; others may differ.
-        for table in ["resident_key", "misidentification", "last_sighting"] {
+        for table in ["resident_key", "misidentification", "last_sighting", "capture"] {
             self.execute(&format!("DELETE FROM {table} WHERE resident = $1"), vec![resident.0.into()]).await?;
         }
         let seen = "DELETE FROM decision WHERE resident = $1 AND rule LIKE 'gate.%'";

@@ -41,7 +41,13 @@ words!(DepositConsent {
     DepositConsent::Given => "given",
     DepositConsent::Refused => "refused",
 });
-words!(Purpose { Purpose::GateRecognition => "gate_recognition", Purpose::LockerDeposit => "locker_deposit" });
+words!(Purpose {
+    Purpose::GateRecognition => "gate_recognition",
+    Purpose::LockerDeposit => "locker_deposit",
+    Purpose::ReminderGateDisplay => "reminder_gate_display",
+    Purpose::ReminderWebhook => "reminder_webhook",
+    Purpose::ReminderEmail => "reminder_email",
+});
 words!(DoorReason {
     DoorReason::NoDepositConsent => "no_deposit_consent",
     DoorReason::NoLockerFits => "no_locker_fits",

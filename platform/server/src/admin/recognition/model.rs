@@ -33,22 +33,21 @@ pub(in crate::admin) async fn run(client: &Client, command: Command, json: bool)
     match command {
         Command::Start { model } => {
             let request = StartModelUpgradeRequest { request_id, model };
-            let started = answer(client.communities().start_model_upgrade(request).await)?;
+            let started = answer(client.models().start_model_upgrade(request).await)?;
             print(started.upgrade.unwrap_or_default(), json)
         }
         Command::Show => {
-            let shown = answer(client.communities().get_model_upgrade(GetModelUpgradeRequest {}).await)?;
+            let shown = answer(client.models().get_model_upgrade(GetModelUpgradeRequest {}).await)?;
             let none = || ModelUpgrade { model_in_use: shown.model_in_use.clone(), ..Default::default() };
             print(shown.upgrade.clone().unwrap_or_else(none), json)
         }
         Command::Switch { model } => {
             let request = SwitchModelRequest { request_id, model };
-            let switched = answer(client.communities().switch_model(request).await)?;
+            let switched = answer(client.models().switch_model(request).await)?;
             print(switched.upgrade.unwrap_or_default(), json)
         }
         Command::Finish => {
-            let done =
-                answer(client.communities().finish_model_upgrade(FinishModelUpgradeRequest { request_id }).await)?;
+            let done = answer(client.models().finish_model_upgrade(FinishModelUpgradeRequest { request_id }).await)?;
             println!("{} stays; {} faces of the other model deleted", done.model_in_use, done.faces_deleted);
             Ok(())
         }

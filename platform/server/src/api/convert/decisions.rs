@@ -29,6 +29,11 @@ pub fn decision_to_proto(row: &DecisionRecord, record: &Record) -> v1::Decision 
         told.gate_id = recognition.gate.to_string();
         told.see_time = Some(instant_to_proto(recognition.seen_at));
         told.recognition = Some(evidence_to_proto(recognition));
+        if let Some(picture) = &recognition.picture {
+            told.rule = v1::DecisionRule::NotLive.into();
+            let answer = if picture.named { v1::DecisionAnswer::Flagged } else { v1::DecisionAnswer::Suppressed };
+            told.answer = answer.into();
+        }
     }
     if let Some(decision) = &record.decision {
         told.answer = answer_to_proto(decision.answer).into();
@@ -169,5 +174,7 @@ fn evidence_to_proto(recognition: &Recognition) -> v1::RecognitionEvidence {
         threshold_least: recognition.chosen.least.unwrap_or(0.0),
         policy_version: recognition.policy_version,
         is_second: !recognition.nearest,
+        liveness: recognition.picture.map_or(0.0, |picture| picture.liveness),
+        liveness_min: recognition.picture.map_or(0.0, |picture| picture.liveness_min),
     }
 }

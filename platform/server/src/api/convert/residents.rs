@@ -7,6 +7,9 @@ use gatepost_storage::{Channel, Delivery, NoticeRecord, ShownNotice};
 use super::{id, instant_to_proto, required, text};
 use crate::problem::Problem;
 
+/// The longest reference of a guardian.
+const GUARDIAN_MAX: usize = 64;
+
 /// A resident with its limits. Consents and faces are output only and ignored.
 pub fn resident(id_: ResidentId, resident: v1::Resident) -> Result<Resident, Problem> {
     let phone = text(&resident.phone, "resident.phone", 32)?;
@@ -27,8 +30,10 @@ pub fn resident(id_: ResidentId, resident: v1::Resident) -> Result<Resident, Pro
         unit: text(&resident.unit, "resident.unit", 100)?,
         person_reference: text(&resident.person_reference, "resident.person_reference", 100)?,
         needs_accessible: resident.needs_accessible,
+        under_14: resident.under_14,
         consents: Vec::new(),
         faces: 0,
+        face_models: Vec::new(),
     })
 }
 
@@ -44,8 +49,10 @@ pub fn resident_to_proto(resident: &Resident) -> v1::Resident {
         unit: resident.unit.clone(),
         person_reference: resident.person_reference.clone(),
         needs_accessible: resident.needs_accessible,
+        under_14: resident.under_14,
         consents: resident.consents.iter().map(|purpose| purpose_to_proto(*purpose).into()).collect(),
         faces: resident.faces as i32,
+        face_models: resident.face_models.clone(),
     }
 }
 
@@ -56,7 +63,18 @@ pub fn notice(request: &v1::GrantConsentRequest) -> Result<ShownNotice, Problem>
         bytes => Some(bytes.try_into().map_err(|_| Problem::invalid("notice_sha256", "32 bytes, or empty"))?),
     };
     let version = required(&request.notice, "notice", 200)?;
-    Ok(ShownNotice { version, sha256, by_guardian: request.by_guardian })
+    let guardian = guardian(&request.guardian)?;
+    Ok(ShownNotice { version, sha256, by_guardian: request.by_guardian || !guardian.is_empty(), guardian })
+}
+
+/// Who agreed for the resident. What could hold a name is refused: the ledger outlives the resident.
+fn guardian(guardian: &str) -> Result<String, Problem> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    if guardian.len() > GUARDIAN_MAX || !guardian.chars().all(plain) {
+        let wanted = "a resident's id, or a reference of at most 64 ASCII letters, digits, '.', '_' and '-': no name";
+        return Err(Problem::invalid("guardian", wanted));
+    }
+    Ok(guardian.to_owned())
 }
 
 /// A purpose that must be chosen.
@@ -64,9 +82,13 @@ pub fn purpose(value: i32) -> Result<Purpose, Problem> {
     match v1::ConsentPurpose::try_from(value) {
         Ok(v1::ConsentPurpose::GateRecognition) => Ok(Purpose::GateRecognition),
         Ok(v1::ConsentPurpose::LockerDeposit) => Ok(Purpose::LockerDeposit),
-        Ok(v1::ConsentPurpose::Unspecified) | Err(_) => {
-            Err(Problem::invalid("purpose", "GATE_RECOGNITION or LOCKER_DEPOSIT"))
-        }
+        Ok(v1::ConsentPurpose::ReminderGateDisplay) => Ok(Purpose::ReminderGateDisplay),
+        Ok(v1::ConsentPurpose::ReminderWebhook) => Ok(Purpose::ReminderWebhook),
+        Ok(v1::ConsentPurpose::ReminderEmail) => Ok(Purpose::ReminderEmail),
+        Ok(v1::ConsentPurpose::Unspecified) | Err(_) => Err(Problem::invalid(
+            "purpose",
+            "GATE_RECOGNITION, LOCKER_DEPOSIT, REMINDER_GATE_DISPLAY, REMINDER_WEBHOOK or REMINDER_EMAIL",
+        )),
     }
 }
 
@@ -74,6 +96,9 @@ fn purpose_to_proto(purpose: Purpose) -> v1::ConsentPurpose {
     match purpose {
         Purpose::GateRecognition => v1::ConsentPurpose::GateRecognition,
         Purpose::LockerDeposit => v1::ConsentPurpose::LockerDeposit,
+        Purpose::ReminderGateDisplay => v1::ConsentPurpose::ReminderGateDisplay,
+        Purpose::ReminderWebhook => v1::ConsentPurpose::ReminderWebhook,
+        Purpose::ReminderEmail => v1::ConsentPurpose::ReminderEmail,
     }
 }
 

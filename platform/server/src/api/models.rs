@@ -1,19 +1,27 @@
-//! An upgrade of the model of faces: begun, looked at, switched, and finished. The whole installation has one model.
+//! ModelService: an upgrade of the model of faces is begun, looked at, switched and finished.
 
 use std::ops::ControlFlow;
 
 use gatepost_domain::principal::Principal;
-use gatepost_proto::v1;
+use gatepost_proto::v1::{self, model_service_server::ModelService};
 use gatepost_storage::{ModelUpgrade, Tx};
+use tonic::{Request, Response, Status};
 
-use super::{communities::Communities, convert};
-use crate::problem::{ModelUpgradeProblem, Problem};
+use super::{convert, status::status};
+use crate::{
+    auth::caller,
+    platform::Platform,
+    problem::{ModelUpgradeProblem, Problem, settle},
+};
 
 /// As of a worker's hello.
 const MODEL_MAX: usize = 200;
 
-impl Communities {
-    pub(super) async fn start_upgrade(
+/// The service.
+pub struct Models(pub Platform);
+
+impl Models {
+    async fn start(
         &self,
         caller: &Principal,
         request: &v1::StartModelUpgradeRequest,
@@ -41,7 +49,7 @@ impl Communities {
         self.0.commit(mutation, answer, &[]).await
     }
 
-    pub(super) async fn upgrade(&self) -> Result<v1::GetModelUpgradeResponse, Problem> {
+    async fn upgrade(&self) -> Result<v1::GetModelUpgradeResponse, Problem> {
         let tx = self.0.store.read().await?;
         let model_in_use = tx.models().await?.in_use.unwrap_or_default();
         let upgrade = match tx.model_upgrade().await? {
@@ -51,7 +59,7 @@ impl Communities {
         Ok(v1::GetModelUpgradeResponse { model_in_use, upgrade })
     }
 
-    pub(super) async fn switch(
+    async fn switch(
         &self,
         caller: &Principal,
         request: &v1::SwitchModelRequest,
@@ -74,7 +82,7 @@ impl Communities {
         self.0.commit(mutation, answer, &[]).await
     }
 
-    pub(super) async fn finish_upgrade(
+    async fn finish(
         &self,
         caller: &Principal,
         request: &v1::FinishModelUpgradeRequest,
@@ -120,4 +128,41 @@ async fn told(tx: &Tx, upgrade: ModelUpgrade) -> Result<v1::ModelUpgrade, Proble
 
 fn counted(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+#[tonic::async_trait]
+impl ModelService for Models {
+    async fn start_model_upgrade(
+        &self,
+        request: Request<v1::StartModelUpgradeRequest>,
+    ) -> Result<Response<v1::StartModelUpgradeResponse>, Status> {
+        let caller = caller(&request).map_err(status)?;
+        let request = request.into_inner();
+        settle(|| self.start(&caller, &request)).await.map(Response::new).map_err(status)
+    }
+
+    async fn get_model_upgrade(
+        &self,
+        _request: Request<v1::GetModelUpgradeRequest>,
+    ) -> Result<Response<v1::GetModelUpgradeResponse>, Status> {
+        self.upgrade().await.map(Response::new).map_err(status)
+    }
+
+    async fn switch_model(
+        &self,
+        request: Request<v1::SwitchModelRequest>,
+    ) -> Result<Response<v1::SwitchModelResponse>, Status> {
+        let caller = caller(&request).map_err(status)?;
+        let request = request.into_inner();
+        settle(|| self.switch(&caller, &request)).await.map(Response::new).map_err(status)
+    }
+
+    async fn finish_model_upgrade(
+        &self,
+        request: Request<v1::FinishModelUpgradeRequest>,
+    ) -> Result<Response<v1::FinishModelUpgradeResponse>, Status> {
+        let caller = caller(&request).map_err(status)?;
+        let request = request.into_inner();
+        settle(|| self.finish(&caller, &request)).await.map(Response::new).map_err(status)
+    }
 }

@@ -1,0 +1,129 @@
+"""Runs the same published weights with PyTorch: each network built from its graph, traced and frozen, channels last. Of
+the forms that need no compiler that was the fastest on a CPU. Reads one line a task, `network NAME THREADS BATCH TIMES`, and
+answers one line: milliseconds of wall time and of processor time.
+
+    pytorch.py DETECTOR.onnx EMBEDDER.onnx
+"""
+
+import sys
+import time
+import warnings
+
+import numpy
+import onnx
+import onnxruntime
+import torch
+from onnx import helper, numpy_helper
+from torch.nn import functional
+
+onnxruntime.set_default_logger_severity(3)
+# Tracing is called old, and warns of every shape that it takes as it is.
+warnings.filterwarnings("ignore")
+
+
+class Network(torch.nn.Module):
+    """One ONNX graph, node by node."""
+
+    def __init__(self, path):
+        super().__init__()
+        graph = onnx.load(path).graph
+        self.nodes = [(node, {a.name: helper.get_attribute_value(a) for a in node.attribute}) for node in graph.node]
+        self.weights = {tensor.name: torch.from_numpy(numpy_helper.to_array(tensor).copy()) for tensor in graph.initializer}
+        self.entry, self.exits = graph.input[0].name, [output.name for output in graph.output]
+
+    def forward(self, pixels):
+        values = {**self.weights, self.entry: pixels}
+        for node, attributes in self.nodes:
+            arguments = [values[name] if name else None for name in node.input]
+            values[node.output[0]] = getattr(self, node.op_type)(attributes, *arguments)
+        return tuple(values[name] for name in self.exits)
+
+    def Conv(self, attributes, x, weight, bias=None):
+        top, left, bottom, right = attributes["pads"]
+        assert (top, left) == (bottom, right)
+        return functional.conv2d(x, weight, bias, attributes["strides"], (top, left), 1, attributes["group"])
+
+    def BatchNormalization(self, attributes, x, scale, shift, mean, variance):
+        return functional.batch_norm(x, mean, variance, scale, shift, False, 0.0, attributes["epsilon"])
+
+    def PRelu(self, _, x, slope):
+        return functional.prelu(x, slope.flatten())
+
+    def MaxPool(self, attributes, x):
+        return functional.max_pool2d(x, attributes["kernel_shape"], attributes["strides"])
+
+    def Resize(self, _, x, *__):
+        return functional.interpolate(x, scale_factor=2.0, mode="nearest")
+
+    def Reshape(self, _, x, shape):
+        shape = shape.tolist()
+        return x.reshape([x.shape[0], *shape[1:]])
+
+    def Gemm(self, _, x, weight, bias):
+        return functional.linear(x, weight, bias)
+
+    def Constant(self, attributes, *_):
+        return torch.from_numpy(numpy_helper.to_array(attributes["value"]).copy())
+
+    def Transpose(self, attributes, x):
+        return x.permute(attributes["perm"])
+
+    def Relu(self, _, x):
+        return x.relu()
+
+    def Sigmoid(self, _, x):
+        return x.sigmoid()
+
+    def Flatten(self, _, x):
+        return x.flatten(1)
+
+    def Dropout(self, _, x, *__):
+        return x
+
+    def Add(self, _, x, y):
+        return x + y
+
+    def Sub(self, _, x, y):
+        return x - y
+
+    def Mul(self, _, x, y):
+        return x * y
+
+
+FILES = {"detector": sys.argv[1], "embedder": sys.argv[2]}
+SHAPES = {"detector": (3, 736, 1280), "embedder": (3, 112, 112)}
+LOADED = {}
+
+
+def load(name, batch):
+    """The network for batches of one size, and a batch, after a look that it says what onnxruntime says."""
+    if (name, batch) not in LOADED:
+        pixels = numpy.random.default_rng(7).uniform(0, 255, (batch, *SHAPES[name])).astype(numpy.float32)
+        batch_of = torch.from_numpy(pixels).contiguous(memory_format=torch.channels_last)
+        network = torch.jit.freeze(torch.jit.trace(Network(FILES[name]).eval(), batch_of))
+        reference = onnxruntime.InferenceSession(FILES[name], providers=["CPUExecutionProvider"])
+        wanted = reference.run(None, {reference.get_inputs()[0].name: pixels})
+        for ours, theirs in zip(network(batch_of), wanted, strict=True):
+            # The published detector gives a batch as one long picture.
+            assert numpy.allclose(ours.numpy().ravel(), theirs.ravel(), rtol=1e-3, atol=1e-3), "PyTorch says otherwise"
+        LOADED[name, batch] = network, batch_of
+    return LOADED[name, batch]
+
+
+def measured(task, name, threads, batch, times):
+    assert task == "network"
+    torch.set_num_threads(int(threads))
+    (network, pixels), times = load(name, int(batch)), int(times)
+    network(pixels)
+    wall, processor = time.perf_counter(), time.process_time()
+    for _ in range(times):
+        network(pixels)
+    wall, processor = time.perf_counter() - wall, time.process_time() - processor
+    pieces = times * int(batch)
+    return f"{wall * 1e3 / pieces} {processor * 1e3 / pieces}"
+
+
+print(f"PyTorch {torch.__version__}", flush=True)
+with torch.inference_mode():
+    for line in sys.stdin:
+        print(measured(*line.split()), flush=True)
