@@ -147,8 +147,9 @@ impl Platform {
             }
         }
         tx.insert_notices(&notices).await?;
-        tx.append_events(&events).await?;
-        self.keep_reasons(tx, taken, now).await
+        self.keep_reasons(tx, taken, now).await?;
+        // Last: whoever else writes to these couriers' logs waits until this transaction ends.
+        Ok(tx.append_events(&events).await?)
     }
 
     /// Why these steps were taken.

@@ -5,15 +5,20 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use gatepost_proto::v1::{EraseResidentRequest, Erasure, ErasureState, ExportResidentRequest, GetErasureRequest};
+use gatepost_proto::v1::{
+    EraseResidentRequest, Erasure, ErasureState, ExportResidentRequest, GetErasureRequest, ListErasuresRequest,
+};
+use serde_json::json;
 
 use super::connection::Client;
 use super::failure::answer;
-use super::request_id;
+use super::listing::Listing;
+use super::{request_id, timestamp};
 use crate::private_file;
 
 /// Years of reminders and parcels.
 const EXPORT_MAX_BYTES: usize = 256 * 1024 * 1024;
+const PAGE_SIZE: i32 = 500;
 
 /// Prints everything that is kept about a resident, or writes it to a new file of its owner's.
 pub(super) async fn export(client: &Client, resident_id: String, output: Option<PathBuf>) -> anyhow::Result<()> {
@@ -29,6 +34,31 @@ pub(super) async fn export(client: &Client, resident_id: String, output: Option<
         }
     }
     Ok(())
+}
+
+/// Prints a community's erasures.
+pub(super) async fn erasures(client: &Client, community: &str, json: bool) -> anyhow::Result<()> {
+    let mut list = Listing::new(&["erasure", "resident", "state", "requested", "completed", "replicas_waited_for"]);
+    let mut page_token = String::new();
+    loop {
+        let request = ListErasuresRequest { community_id: community.to_owned(), page_size: PAGE_SIZE, page_token };
+        let page = answer(client.privacy().list_erasures(request).await)?;
+        for one in &page.erasures {
+            let time = |at| json!(timestamp(at).map(|time| time.to_string()));
+            list.push([
+                json!(one.id),
+                json!(one.resident_id),
+                json!(one.state().as_str_name().trim_start_matches("ERASURE_STATE_").to_lowercase()),
+                time(one.request_time),
+                time(one.complete_time),
+                json!(one.replicas_waited_for),
+            ]);
+        }
+        if page.next_page_token.is_empty() {
+            return Ok(list.print(json)?);
+        }
+        page_token = page.next_page_token;
+    }
 }
 
 /// How often an erasure is asked after, and how many times: replicas look every ten seconds.

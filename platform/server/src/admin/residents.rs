@@ -1,13 +1,14 @@
 //! `gatepost admin resident`: one resident at a time. Whole rosters are in `import`.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand, ValueEnum};
 use gatepost_proto::v1::{
     ConsentPurpose, CreateResidentRequest, DeleteFacesRequest, DeleteResidentRequest, EnrolFaceRequest,
-    EnrolmentOutcome, GetResidentRequest, GetUsualPickupRequest, GrantConsentRequest, ListResidentsRequest, Resident,
-    UpdateResidentRequest, WithdrawConsentRequest,
+    EnrolmentOutcome, GetCaptureRequest, GetResidentRequest, GetUsualPickupRequest, GrantConsentRequest,
+    ListResidentsRequest, OpenCaptureRequest, Resident, UpdateResidentRequest, WithdrawConsentRequest,
 };
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
@@ -20,6 +21,9 @@ use super::{communities, import, personal, request_id, timestamp};
 
 const PHOTOGRAPH_MAX_BYTES: u64 = 8 * 1024 * 1024;
 const PAGE_SIZE: i32 = 500;
+/// How often a capture is asked after, and how many times: it is open for a minute.
+const ASK_EVERY: Duration = Duration::from_millis(500);
+const ASK_TIMES: usize = 122;
 
 /// What can be done with residents.
 #[derive(Debug, Subcommand)]
@@ -61,6 +65,17 @@ pub(super) enum Command {
         /// The resident's id.
         id: String,
     },
+    /// Enrol a resident from the frames of one gate's camera, for a minute: have them step up to it alone.
+    Capture {
+        /// The resident's id.
+        id: String,
+        /// The gate.
+        #[arg(long)]
+        gate: String,
+        /// How many faces are enough, 1 to 8.
+        #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(i32).range(1..=8))]
+        faces: i32,
+    },
     /// Record whether a resident's parcels need an accessible height and a way without steps.
     Accessible {
         /// The resident's id.
@@ -94,6 +109,12 @@ pub(super) enum Command {
         /// The new file to write it to.
         #[arg(long, value_name = "FILE")]
         output: PathBuf,
+    },
+    /// List a community's erasures, newest first.
+    Erasures {
+        /// The community.
+        #[arg(long)]
+        community: String,
     },
     /// Give a resident everything that is kept about them, as one JSON document.
     Export {
@@ -234,6 +255,7 @@ pub(super) async fn run(client: &Client, command: Command, json: bool) -> anyhow
             println!("{id}: faces deleted");
             Ok(())
         }
+        Command::Capture { id, gate, faces } => capture(client, id, gate, faces).await,
         Command::Accessible { id, needed } => {
             let resident = Resident { id, needs_accessible: needed, ..Resident::default() };
             update(client, resident, "needs_accessible").await
@@ -243,6 +265,7 @@ pub(super) async fn run(client: &Client, command: Command, json: bool) -> anyhow
         }
         Command::Erase { id, certificate } => personal::erase(client, id, &certificate).await,
         Command::Certificate { erasure, output } => personal::finish(client, &erasure, &output).await,
+        Command::Erasures { community } => personal::erasures(client, &community, json).await,
         Command::Export { id, output } => personal::export(client, id, output).await,
         Command::Usual { id } => usual(client, id, json).await,
     }
@@ -382,6 +405,31 @@ async fn usual(client: &Client, id: String, json: bool) -> anyhow::Result<()> {
     let mut list = Listing::new(&["next_time", "known_from", "pickups"]);
     list.push([json!(next), json!(source), json!(response.pickups)]);
     Ok(list.print(json)?)
+}
+
+/// Opens a capture and waits for its end.
+async fn capture(client: &Client, resident_id: String, gate_id: String, faces: i32) -> anyhow::Result<()> {
+    let request =
+        OpenCaptureRequest { request_id: request_id::fresh(), resident_id: resident_id.clone(), gate_id, faces };
+    let mut capture = answer(client.residents().open_capture(request).await)?.capture.unwrap_or_default();
+    eprintln!("open until {}", timestamp(capture.end_time).map(|time| time.to_string()).unwrap_or_default());
+    // A capture that has enough ends at once; one that nobody steps up to, after its minute by the platform's clock.
+    let mut asked = tokio::time::interval(ASK_EVERY);
+    for _ in 0..ASK_TIMES {
+        asked.tick().await;
+        let request = GetCaptureRequest { resident_id: resident_id.clone() };
+        let got = answer(client.residents().get_capture(request).await)?;
+        capture = got.capture.unwrap_or_default();
+        if capture.enrolled >= capture.faces {
+            break;
+        }
+    }
+    for refused in &capture.refused {
+        println!("{}: {} frames", refused.reason, refused.frames);
+    }
+    println!("{resident_id}: {} faces enrolled from {} frames with a face", capture.enrolled, capture.frames);
+    anyhow::ensure!(capture.enrolled > 0, "nobody was enrolled");
+    Ok(())
 }
 
 fn listing(residents: &[Resident]) -> Listing {

@@ -22,7 +22,7 @@ pub(super) const COLUMNS: Columns = Columns {
         "locker_deposit",
         "notice",
     ],
-    optional: &["needs_accessible"],
+    optional: &["needs_accessible", "under_14", "guardian"],
 };
 
 const NAME_MAX: usize = 200;
@@ -37,9 +37,13 @@ pub(super) struct Entry {
     pub(super) resident: Resident,
     /// Whether parcels go only where no steps lead; as on record when the file does not say.
     pub(super) needs_accessible: Option<bool>,
+    /// Whether the resident is under 14; as on record when the file does not say.
+    pub(super) under_14: Option<bool>,
     pub(super) gate_recognition: bool,
     pub(super) locker_deposit: bool,
     pub(super) notice: String,
+    /// Who agreed for the resident; empty when the resident did.
+    pub(super) guardian: String,
 }
 
 impl fmt::Debug for Entry {
@@ -104,10 +108,16 @@ fn entry(row: &Row, buildings: &BTreeMap<String, String>, problems: &mut Problem
     // Nothing written about a consent is not a no: somebody may have forgotten to ask.
     let gate_recognition = yes_or_no(problems, "gate_recognition", cell(6)).unwrap_or_default();
     let locker_deposit = yes_or_no(problems, "locker_deposit", cell(7)).unwrap_or_default();
-    let needs_accessible = match cell(9) {
+    let mut told = |field, index| match cell(index) {
         "" => None,
-        told => yes_or_no(problems, "needs_accessible", told),
+        told => yes_or_no(problems, field, told),
     };
+    let (needs_accessible, under_14) = (told("needs_accessible", 9), told("under_14", 10));
+    check_text(problems, "guardian", cell(11), TEXT_MAX);
+    problems.expect(!cell(11).is_empty() || !(gate_recognition && under_14 == Some(true)), "guardian", || {
+        "is empty; under 14 a guardian has to agree to gate recognition: write a reference such as a contract's number"
+            .to_owned()
+    });
     check_text(problems, "notice", cell(8), TEXT_MAX);
     problems.expect(!cell(8).is_empty() || !(gate_recognition || locker_deposit), "notice", || {
         "is empty; a consent needs the notice that was shown for it, by version or hash".to_owned()
@@ -120,10 +130,11 @@ fn entry(row: &Row, buildings: &BTreeMap<String, String>, problems: &mut Problem
         unit: cell(5).to_owned(),
         person_reference: cell(0).to_owned(),
         needs_accessible: needs_accessible.unwrap_or_default(),
+        under_14: under_14.unwrap_or_default(),
         ..Resident::default()
     };
-    let notice = cell(8).to_owned();
-    Entry { line: row.line, resident, needs_accessible, gate_recognition, locker_deposit, notice }
+    let (notice, guardian) = (cell(8).to_owned(), cell(11).to_owned());
+    Entry { line: row.line, resident, needs_accessible, under_14, gate_recognition, locker_deposit, notice, guardian }
 }
 
 fn check_text(problems: &mut Problems, field: &'static str, text: &str, max: usize) {
@@ -211,8 +222,21 @@ mod tests {
     }
 
     #[test]
-    fn who_needs_a_way_without_steps_may_be_told() {
+    fn under_14_a_guardian_is_told_who_agreed() {
         let header = [COLUMNS.required, COLUMNS.optional].concat().join(",");
+        let row = |reference: &str, told: &str| format!("{reference},王芳,,,b1,1,yes,no,v1,,{told}");
+        let checked = check_file(
+            &[header, row("P1", "yes,lease-7"), row("P2", "yes,"), row("P3", "no,"), row("P4", ",")].join("\n"),
+        );
+        let told: Vec<_> = checked.rows.iter().map(|row| (row.under_14, row.guardian.as_str())).collect();
+        assert_eq!(told, [(Some(true), "lease-7"), (Some(false), ""), (None, "")]);
+        let errors: Vec<String> = checked.rejected.iter().map(ToString::to_string).collect();
+        assert!(errors.len() == 1 && errors[0].starts_with("line 3, field guardian: is empty"), "{errors:?}");
+    }
+
+    #[test]
+    fn who_needs_a_way_without_steps_may_be_told() {
+        let header = [COLUMNS.required, &COLUMNS.optional[..1]].concat().join(",");
         let row = |reference: &str, told: &str| format!("{reference},王芳,,,b1,1,no,no,,{told}");
         let checked =
             check_file(&[header, row("P1", "Yes"), row("P2", "no"), row("P3", ""), row("P4", "1")].join("\n"));

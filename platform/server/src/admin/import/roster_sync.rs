@@ -103,6 +103,7 @@ impl Sync<'_> {
             &wanted.building_id,
             &wanted.unit,
             if wanted.needs_accessible { "accessible" } else { "" },
+            if wanted.under_14 { "under 14" } else { "" },
         ]);
         let created = self.send_create(derived, wanted.clone()).await?;
         match residents::get(self.client, &created.id).await {
@@ -142,18 +143,10 @@ impl Sync<'_> {
             let (request_id, resident_id, purpose) = (request_id::fresh(), resident.id.clone(), purpose.into());
             let mut service = self.client.residents();
             if agreed {
-                let notice = entry.notice.clone();
-                answer(
-                    service
-                        .grant_consent(GrantConsentRequest {
-                            request_id,
-                            resident_id,
-                            purpose,
-                            notice,
-                            ..Default::default()
-                        })
-                        .await,
-                )?;
+                let (notice, guardian) = (entry.notice.clone(), entry.guardian.clone());
+                let request =
+                    GrantConsentRequest { request_id, resident_id, purpose, notice, guardian, ..Default::default() };
+                answer(service.grant_consent(request).await)?;
             } else {
                 let request = WithdrawConsentRequest { request_id, resident_id, purpose, ..Default::default() };
                 answer(service.withdraw_consent(request).await)?;
@@ -179,6 +172,7 @@ fn differing_fields(entry: &Entry, known: &Resident) -> Vec<String> {
         ("building_id", wanted.building_id != known.building_id),
         ("unit", wanted.unit != known.unit),
         ("needs_accessible", entry.needs_accessible.is_some_and(|told| told != known.needs_accessible)),
+        ("under_14", entry.under_14.is_some_and(|told| told != known.under_14)),
     ];
     fields.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name.to_owned()).collect()
 }
@@ -212,8 +206,16 @@ mod tests {
     }
 
     fn entry(gate_recognition: bool, locker_deposit: bool) -> Entry {
-        let resident = resident("王芳", "1502", &[]);
-        Entry { line: 2, resident, needs_accessible: None, gate_recognition, locker_deposit, notice: "v1".into() }
+        Entry {
+            line: 2,
+            resident: resident("王芳", "1502", &[]),
+            needs_accessible: None,
+            under_14: None,
+            gate_recognition,
+            locker_deposit,
+            notice: "v1".into(),
+            guardian: String::new(),
+        }
     }
 
     #[test]
@@ -226,6 +228,8 @@ mod tests {
         };
         assert_eq!(accessible(Some(false), true), ["needs_accessible"]);
         assert_eq!([accessible(None, true), accessible(Some(true), true)].concat(), [""; 0]);
+        let known = resident("王芳", "1502", &[]);
+        assert_eq!(differing_fields(&Entry { under_14: Some(true), ..entry(true, true) }, &known), ["under_14"]);
         assert_eq!(
             differing(&entry(true, true), &known).collect::<Vec<_>>(),
             [(ConsentPurpose::GateRecognition, true)]
