@@ -21,7 +21,7 @@ on_both_stacks!(a_look_tells_who_and_whom, what_cannot_be_recorded_is_not_told, 
 
 /// Messages in answers to staff that say nothing about a person themselves. One that is new is looked at by somebody, who either marks
 /// its fields with `debug_redact` or adds it here.
-const IMPERSONAL: [&str; 31] = [
+const IMPERSONAL: [&str; 33] = [
     "Administrator",
     "Building",
     "Calibration",
@@ -41,6 +41,8 @@ const IMPERSONAL: [&str; 31] = [
     "Key",
     "Locker",
     "Look",
+    "ModelAgreement",
+    "ModelUpgrade",
     "OpeningHours",
     "Parcel",
     "Placement",

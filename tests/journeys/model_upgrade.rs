@@ -132,7 +132,7 @@ async fn a_new_model_runs_beside_the_old_one_and_takes_its_place(world: World) {
     let neither = (0, ModelAgreement { neither: all, ..nothing });
     assert_eq!(is_compared(&world, &mut camera, "face stranger").await, neither);
 
-    // From the next frame on the new one reminds.
+    // Then the new one reminds.
     assert_eq!(switch(&world, "a third one").await.unwrap_err().reason, "INVALID_FIELD");
     assert_eq!(switch(&world, NEW).await.unwrap().model_in_use, NEW);
     assert_eq!(passes(&world, &mut camera, "face 王芳").await, 1);
@@ -176,6 +176,7 @@ async fn a_switch_holds_on_every_replica() {
     assert_eq!(switch(&world, NEW).await.unwrap().model_in_use, NEW);
     assert_eq!(passes(&world, &mut camera, "face 王芳").await, 0, "nobody is enrolled under it");
     switch(&world, SCRIPTED_MODEL).await.unwrap();
+    world.let_pass(minutes(1)).await;
     assert_eq!(camera.sees(&scripted_frames("face 王芳", 1)).await.refused, [FrameRefusal::NoVisionWorker]);
     switch(&world, NEW).await.unwrap();
     finish(&world).await.unwrap();

@@ -1,6 +1,6 @@
 //! The worker's networks and whole frames beside onnxruntime and OpenCV on the same weights: one thread and all of them,
-//! alone and in batches, measured in turns; the networks on one thread beside PyTorch as well. `--quick` takes
-//! fewer turns, for a first look.
+//! alone and in batches, measured in turns; the networks on one thread beside PyTorch and tract as well. `--quick`
+//! takes fewer turns, for a first look.
 //!
 //! Ours runs several pictures on several threads, one each. onnxruntime runs a network on all threads together, and
 //! whole frames the way that serves it better: as many at once as there are threads, each on one.
@@ -66,7 +66,8 @@ fn main() {
     let turns = if env::args().any(|argument| argument == "--quick") { 3 } else { 11 };
     let mut peer = Peer::onnxruntime();
     let graphs = peer.graphs();
-    let mut peers = [("", peer), (", beside PyTorch", Peer::pytorch(&graphs))];
+    let mut peers =
+        [("", peer), (", beside PyTorch", Peer::pytorch(&graphs)), (", beside tract", Peer::tract(&graphs))];
     let machine = Machine::measure();
     println!("one core: {:.1} G multiply-adds/s, {:.1} GB/s", machine.multiply_adds / 1e9, machine.bytes / 1e9);
     let cpu = DeviceChoice::Cpu.open().unwrap();
@@ -114,7 +115,7 @@ fn main() {
             let networks: [(&str, f64, &(dyn Fn() + Sync)); 2] =
                 [("detector", detector_limit, &detect), ("embedder", embedder_limit(batch), &embed)];
             for (network, limit, work) in networks {
-                // PyTorch is measured on one thread only.
+                // PyTorch and tract are measured on one thread only.
                 for (beside, peer) in peers.iter_mut().take(if threads == 1 { usize::MAX } else { 1 }) {
                     let sides = in_turns(
                         turns,

@@ -1,4 +1,4 @@
-//! The processes that run the same weights: with onnxruntime and OpenCV, and with PyTorch.
+//! The processes that run the same weights: with onnxruntime and OpenCV, with PyTorch, and with tract.
 
 use std::{
     env,
@@ -40,6 +40,11 @@ impl Peer {
         Self::start(python().arg(root().join("benches/vision/pytorch.py")).args(graphs))
     }
 
+    /// tract, for networks.
+    pub fn tract(graphs: &[PathBuf; 2]) -> Self {
+        Self::start(python().arg(root().join("benches/vision/with_tract.py")).args(graphs))
+    }
+
     fn start(command: &mut Command) -> Self {
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let tasks = child.stdin.take().unwrap();
@@ -66,7 +71,7 @@ impl Peer {
         Taken { wall, processor }
     }
 
-    /// Writes the published graphs of detector and embedder, with plain weights, for the other peer.
+    /// Writes the published graphs of detector and embedder, with plain weights, for the other peers.
     pub fn graphs(&mut self) -> [PathBuf; 2] {
         let graphs = ["detector.onnx", "embedder.onnx"].map(|file| peers().join(file));
         let [detector, embedder] = graphs.each_ref().map(|graph| graph.display());

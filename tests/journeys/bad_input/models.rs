@@ -1,14 +1,14 @@
 //! Workers whose networks are not those that made the gallery.
 
 use gatepost_proto::{
-    v1::ConsentPurpose,
+    v1::{ConsentPurpose, FrameRefusal},
     vision::{FrameResult, Hello, Model, work_response::Message},
 };
 use gatepost_tests::{
-    clients::{ManualWorker, SCRIPTED_MODEL, scripted_frames},
+    clients::{ManualWorker, SCRIPTED_MODEL, Seen, scripted_frames},
     world::{NORTH_GATE, World, until},
 };
-use tonic::Code::{FailedPrecondition, InvalidArgument};
+use tonic::Code::{FailedPrecondition, InvalidArgument, Unavailable};
 
 use super::refused;
 
@@ -45,9 +45,9 @@ async fn a_worker_of_another_model_than_the_gallerys_is_turned_away() {
 #[tokio::test]
 async fn workers_of_two_models_cannot_fill_one_gallery() {
     let world = World::new().await;
-    // Nobody is enrolled yet, so both are welcome.
+    // Nobody is enrolled yet, so both are welcome, and the first one is asked.
     let mut one = dial_in(&world, hello(SCRIPTED_MODEL)).await.unwrap();
-    let mut other = dial_in(&world, hello(OTHER_MODEL)).await.unwrap();
+    let _other = dial_in(&world, hello(OTHER_MODEL)).await.unwrap();
     let (wang, chen) = (world.resident("王芳"), world.resident("陈伟"));
     for resident in [&wang, &chen] {
         resident.consent(ConsentPurpose::GateRecognition).await;
@@ -62,29 +62,25 @@ async fn workers_of_two_models_cannot_fill_one_gallery() {
     };
     let result = |frame_id| FrameResult { frame_id, faces: vec![face.clone()], ..Default::default() };
 
-    // Whichever gets the first photograph decides; the other one's faces are of no use any more.
-    let answers = async {
-        tokio::select! {
-            frame = one.frame() => { one.answer(result(frame.frame_id)).await; true }
-            frame = other.frame() => { other.answer(result(frame.frame_id)).await; false }
-        }
+    // With the first face it is decided, and the other one is asked for nothing any more.
+    let answer = async {
+        let frame = one.frame().await;
+        one.answer(result(frame.frame_id)).await;
     };
-    let (enrolled, one_was_first) = tokio::join!(wang.enrol(photograph()), answers);
+    let (enrolled, ()) = tokio::join!(wang.enrol(photograph()), answer);
     enrolled.unwrap();
-    let (mut first, mut second) = if one_was_first { (one, other) } else { (other, one) };
-    // A frame for each; the first keeps its own and has no room for more.
     let mut camera = world.camera(NORTH_GATE).await;
-    camera.send(photograph(), world.now()).await;
-    camera.send(photograph(), world.now()).await;
-    first.frame().await;
-    let frame = second.frame().await;
-    second.answer(result(frame.frame_id)).await;
-    let answers = async {
-        let frame = second.frame().await;
-        second.answer(result(frame.frame_id)).await;
-    };
-    let (enrolled, ()) = tokio::join!(chen.enrol(photograph()), answers);
-    refused(enrolled, FailedPrecondition, "MODEL_MISMATCH");
+    let mut seen = Seen::default();
+    for _ in 0..3 {
+        camera.send(photograph(), world.now()).await;
+        let frame = one.frame().await;
+        one.answer(result(frame.frame_id)).await;
+        camera.answered(&mut seen).await;
+    }
+    assert_eq!(seen, Seen::default());
+    drop(one);
+    refused(chen.enrol(photograph()).await, Unavailable, "NO_VISION_WORKER");
+    assert_eq!(camera.sees(&[photograph()]).await.refused, [FrameRefusal::NoVisionWorker]);
     assert_eq!(chen.on_record().await.unwrap().faces, 0);
     assert_eq!(wang.on_record().await.unwrap().faces, 1);
 }

@@ -76,6 +76,8 @@ fn meaning(field: &FieldDescriptor, now: Timestamp) -> Meaning {
         ("OpenCaptureRequest", "gate_id") => text("nowhere"),
         (_, "notice_sha256") => Unset,
         (_, "guardian") => text("file-7"),
+        (_, "model") => text("yunet+sface@000000000000"),
+        (_, "face_models") => Unset,
         ("ListParcelsRequest", "state") => Unset,
         (_, "until") => Sample(instant(field, now + SignedDuration::from_hours(1))),
         ("UpdateCommunityRequest", "update_mask") => Sample(mask(field, &["display_name"])),

@@ -16,7 +16,10 @@ use crate::{
     enrolment::{Enrolment, Found, check_resident, only_face},
     platform::Mutation,
     problem::{Missing, PhotographProblem, Problem, settle},
-    vision::hub::{Analysis, Refusal},
+    vision::{
+        hub::{Analysis, Refusal},
+        models::Models,
+    },
 };
 
 /// Conflicts in an answer.
@@ -44,7 +47,8 @@ impl Residents {
     /// What the model in use finds in the photograph, and the other one of an upgrade, as far as it is fit for that one:
     /// what is not in use keeps nobody from being enrolled. Where only the other one has a worker, it stands alone.
     async fn look(&self, request: &v1::EnrolFaceRequest) -> Result<(Found, Option<Found>), Problem> {
-        let (model, other) = self.0.models_at_work().await?;
+        let models = Models::read(&self.0.store.read().await?).await?;
+        let (model, other) = self.0.at_work(&models);
         let look = async |model| match model {
             Some(model) => self.look_by(&model, request).await,
             None => Err(Problem::NoVisionWorker),

@@ -15,6 +15,8 @@ use gatepost_matching::ModelId;
 use gatepost_proto::v1::{
     self, FrameRefusal, gate_service_server::GateService, stream_frames_response::Message as Answer,
 };
+use gatepost_storage::StoreError;
+use jiff::SignedDuration;
 use opentelemetry::KeyValue;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_stream::{Stream, wrappers::ReceiverStream};
@@ -31,6 +33,7 @@ use crate::{
         agreement::{self, Beside},
         gate::{self, Gate, Showing},
         hub::{Outcome, Refusal},
+        models::Models,
     },
 };
 
@@ -43,6 +46,8 @@ pub struct Gates {
 }
 
 const FRAME_MAX_BYTES: usize = 2 * 1024 * 1024;
+/// A read for every frame would cost the database more than the faces in it.
+const MODELS_READ_EVERY: SignedDuration = SignedDuration::from_secs(1);
 
 type Answers = mpsc::Sender<Result<v1::StreamFramesResponse, Status>>;
 
@@ -70,6 +75,7 @@ impl GateService for Gates {
             source: self.platform.hub.new_source(),
             platform: self.platform.clone(),
             compared: Arc::new(Semaphore::new(self.platform.config.vision.frames_per_camera)),
+            models: None,
             answers,
             sequence: i64::MIN,
         };
@@ -153,6 +159,8 @@ struct Session {
     source: u64,
     /// Places for frames that another model looks at too.
     compared: Arc<Semaphore>,
+    /// As last read, and when.
+    models: Option<(Timestamp, Arc<Models>)>,
     answers: Answers,
     sequence: i64,
 }
@@ -224,11 +232,11 @@ impl Session {
             return Err(refusal(FrameRefusal::TooLarge));
         }
         self.sequence = frame.sequence;
-        // Asked for every frame, so that all replicas switch at once.
-        let (model, other) = self.platform.models_at_work().await.map_err(|error| {
+        let models = self.models(now).await.map_err(|error| {
             tracing::error!(%error, "the database does not say who is to look at a frame");
             refusal(FrameRefusal::Overload)
         })?;
+        let (model, other) = self.platform.at_work(&models);
         let model = model.ok_or(refusal(FrameRefusal::NoVisionWorker))?;
         let span = tracing::info_span!("frame", gate.id = %self.gate_id(), sequence = frame.sequence);
         let most = self.platform.config.vision.frames_per_camera;
@@ -245,6 +253,19 @@ impl Session {
             Looked { sequence, captured_at, outcome, beside }
         };
         Ok(looking.instrument(span))
+    }
+
+    /// The models as they were within the last second. Of a frame that went to one that is not in use any more, nothing
+    /// is made.
+    async fn models(&mut self, now: Timestamp) -> Result<Arc<Models>, StoreError> {
+        if let Some((read_at, models)) = &self.models
+            && now.duration_since(*read_at).abs() < MODELS_READ_EVERY
+        {
+            return Ok(models.clone());
+        }
+        let models = Arc::new(Models::read(&self.platform.store.read().await?).await?);
+        self.models = Some((now, models.clone()));
+        Ok(models)
     }
 
     fn gate_id(&self) -> &GateId {

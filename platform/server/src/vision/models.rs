@@ -35,10 +35,9 @@ impl Models {
 
 impl Platform {
     /// The model that is to look at what comes in now, if anybody can, and the other one if it has a worker.
-    pub async fn models_at_work(&self) -> Result<(Option<ModelId>, Option<ModelId>), StoreError> {
-        let Models { in_use, other } = Models::read(&self.store.read().await?).await?;
+    pub fn at_work(&self, models: &Models) -> (Option<ModelId>, Option<ModelId>) {
         // While nobody is enrolled, all are alike.
-        let in_use = in_use.or_else(|| self.hub.some_model());
-        Ok((in_use, other.filter(|other| self.hub.has_worker_of(other))))
+        let in_use = models.in_use.clone().or_else(|| self.hub.some_model());
+        (in_use, models.other.clone().filter(|other| self.hub.has_worker_of(other)))
     }
 }

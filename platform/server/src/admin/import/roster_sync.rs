@@ -228,8 +228,8 @@ mod tests {
         };
         assert_eq!(accessible(Some(false), true), ["needs_accessible"]);
         assert_eq!([accessible(None, true), accessible(Some(true), true)].concat(), [""; 0]);
-        let known = resident("王芳", "1502", &[]);
-        assert_eq!(differing_fields(&Entry { under_14: Some(true), ..entry(true, true) }, &known), ["under_14"]);
+        let child = Entry { under_14: Some(true), ..entry(true, true) };
+        assert_eq!(differing_fields(&child, &resident("王芳", "1502", &[])), ["under_14"]);
         assert_eq!(
             differing(&entry(true, true), &known).collect::<Vec<_>>(),
             [(ConsentPurpose::GateRecognition, true)]
