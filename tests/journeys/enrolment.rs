@@ -8,7 +8,7 @@ use gatepost_proto::v1::{self, ConflictResolution, ConsentPurpose, EnrolmentOutc
 use gatepost_server::admin::{self, AdminArgs};
 use gatepost_tests::{
     clients::{Answer, Label, Resident, Seen, answer, new_request_id, scripted_frames},
-    world::{COMMUNITY, NORTH_GATE, World, hours},
+    world::{COMMUNITY, NORTH_GATE, World, hours, until},
 };
 use tonic::Code::{FailedPrecondition, NotFound};
 
@@ -209,4 +209,41 @@ async fn an_album_is_enrolled_and_resumed(world: World) {
     for (resident, faces) in [(chen, 1), (wang, 1), (liu, 1)] {
         assert_eq!(resident.on_record().await.unwrap().faces, faces, "{}", resident.name);
     }
+}
+
+/// By default a few, and as many as `GATEPOST_ALBUM` says.
+#[tokio::test]
+async fn an_album_of_many_goes_on_where_it_was_interrupted() {
+    let many: usize = std::env::var("GATEPOST_ALBUM").map_or(60, |many| many.parse().expect("a number"));
+    let builder = World::builder().config(|config| config.quotas.burst = 10_000_000.try_into().unwrap());
+    let world = builder.start().await;
+    let worker = world.scripted_worker_of("a model@000000000000", 512).await.expect("the worker is welcome");
+    let folder = tempfile::tempdir().unwrap();
+    let (album, roster) = (folder.path().join("album"), folder.path().join("roster.csv"));
+    std::fs::create_dir(&album).unwrap();
+    let mut people =
+        "person_reference,name,phone,email,building,unit,gate_recognition,locker_deposit,notice\n".to_owned();
+    let mut photographs = "person_reference,photograph\n".to_owned();
+    for number in 0..many {
+        people += &format!("many-{number},某人{number},,,building-1,{number},yes,no,v1\n");
+        photographs += &format!("many-{number},{number}.jpg\n");
+        std::fs::write(album.join(format!("{number}.jpg")), format!("number {number}")).unwrap();
+    }
+    std::fs::write(&roster, people).unwrap();
+    std::fs::write(album.join("photographs.csv"), photographs).unwrap();
+    staff(&world, &["roster", "import", roster.to_str().unwrap(), "--community", COMMUNITY]).await.unwrap();
+
+    let enrol = ["roster", "enrol", album.to_str().unwrap(), "--community", COMMUNITY];
+    tokio::select! {
+        ended = staff(&world, &enrol) => panic!("it was to be interrupted: {ended:?}"),
+        () = until("the first twenty", || async { worker.looked_at() > 20 }) => {}
+    }
+    staff(&world, &enrol).await.unwrap();
+    assert!(worker.looked_at() < many + 40, "{} looks at {many} photographs", worker.looked_at());
+    let told = results(folder.path());
+    assert!(told.iter().filter(|line| line.contains("enrolled") || line.contains("near_duplicate")).count() >= many);
+    let request = v1::ListResidentsRequest { community_id: COMMUNITY.to_owned(), page_size: 500, ..Default::default() };
+    let page = answer(world.administrator().residents().list_residents(request).await).unwrap();
+    let enrolled = page.residents.iter().filter(|resident| resident.person_reference.starts_with("many-"));
+    assert!(enrolled.clone().count() > 0 && enrolled.into_iter().all(|resident| resident.faces == 1));
 }

@@ -1,9 +1,10 @@
 //! Vision workers of the test's own, for tests where only the protocol matters.
 //!
-//! A scripted frame is a few words instead of a picture, which the platform passes on unopened: `face 王芳`,
-//! `nobody`, `blurred 王芳`, `alive 王芳`, `picture 王芳`, `between 王芳 陈伟`, `face 王芳 + face 陈伟`, `not a jpeg`, `too large`, `failure`.
-//! Of `alive` faces and of `picture`s the worker says how living they are; of others it does not know. The same name is
-//! the same face, different names are as different as faces can be.
+//! A scripted frame is a few words instead of a picture, which the platform passes on unopened: `face 王芳`, `nobody`,
+//! `blurred 王芳`, `alive 王芳`, `picture 王芳`, `between 王芳 陈伟`, `face 王芳 + face 陈伟`, `number 7`, `not a jpeg`,
+//! `too large`, `failure`. Of `alive` faces and of `picture`s the worker says how living they are; of others it does not
+//! know. The same name is the same face; different names are as different as faces can be, of which there are as many as a
+//! face has numbers. Those of `number`s are as different as chance makes them.
 
 use std::{
     collections::HashMap,
@@ -15,6 +16,7 @@ use gatepost_proto::vision::{
     self, Box as Bounds, Frame, FrameError, FrameResult, GoingAway, Hello, Model, WorkRequest, WorkResponse,
     vision_service_client::VisionServiceClient, work_request, work_response::Message,
 };
+use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 use tokio::{sync::mpsc, task::JoinHandle};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
@@ -139,6 +141,7 @@ impl Faces {
                 "blurred" => result.faces.push(self.face(&names, number, BLURRED)),
                 "alive" => result.faces.push(Face { liveness: Some(ALIVE), ..self.face(&names, number, GOOD) }),
                 "picture" => result.faces.push(Face { liveness: Some(PICTURE), ..self.face(&names, number, GOOD) }),
+                "number" => result.faces.push(self.numbered(names.concat().parse().expect("a number"), number)),
                 "nobody" => {}
                 "too" => result.error = FrameError::TooLarge.into(),
                 "failure" => result.error = FrameError::Internal.into(),
@@ -148,15 +151,28 @@ impl Faces {
         result
     }
 
+    fn numbered(&self, person: u64, number: usize) -> Face {
+        let mut rng = StdRng::seed_from_u64(person);
+        let embedding: Vec<f32> = (0..self.dimension).map(|_| rng.random_range(-1.0..1.0)).collect();
+        let length = embedding.iter().map(|part| part * part).sum::<f32>().sqrt();
+        let embedding = embedding.iter().map(|part| part / length).collect();
+        Face { embedding, ..seen(number, GOOD) }
+    }
+
     fn face(&mut self, names: &[&str], number: usize, quality: f32) -> Face {
         let mut embedding = vec![0.0; self.dimension];
         for name in names {
             let next = self.places.len();
             embedding[*self.places.entry((*name).to_owned()).or_insert(next)] = 1.0 / (names.len() as f32).sqrt();
         }
-        let bounds = Bounds { x: 100.0 + 300.0 * number as f32, y: 100.0, width: 120.0, height: 150.0 };
-        vision::Face { r#box: Some(bounds), score: 0.95, quality, embedding, ..Default::default() }
+        Face { embedding, ..seen(number, quality) }
     }
+}
+
+/// Where the face of this number in the picture is.
+fn seen(number: usize, quality: f32) -> Face {
+    let bounds = Bounds { x: 100.0 + 300.0 * number as f32, y: 100.0, width: 120.0, height: 150.0 };
+    vision::Face { r#box: Some(bounds), score: 0.95, quality, ..Default::default() }
 }
 
 impl World {

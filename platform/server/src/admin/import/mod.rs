@@ -36,8 +36,9 @@ pub(super) enum RosterCommand {
     ///
     /// Columns: person_reference,name,phone,email,building,unit,gate_recognition,locker_deposit,notice. The last
     /// three are consents (yes or no) and the notice text that was shown for them, by version or hash. A column
-    /// needs_accessible (yes or no) may be added, for residents whose way to a locker must have no steps; where it is
-    /// missing or empty, the record is kept. A resident is known again by person_reference.
+    /// needs_accessible (yes or no) may be added, for residents whose way to a locker must have no steps, and under_14
+    /// (yes or no) with guardian, the reference of who agreed for them; where these are missing or empty, the record is
+    /// kept. A resident is known again by person_reference.
     Import {
         #[command(flatten)]
         import: ImportArgs,

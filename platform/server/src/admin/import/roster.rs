@@ -114,7 +114,8 @@ fn entry(row: &Row, buildings: &BTreeMap<String, String>, problems: &mut Problem
     };
     let (needs_accessible, under_14) = (told("needs_accessible", 9), told("under_14", 10));
     check_text(problems, "guardian", cell(11), TEXT_MAX);
-    problems.expect(!cell(11).is_empty() || !(gate_recognition && under_14 == Some(true)), "guardian", || {
+    let by_guardian = gate_recognition && under_14 == Some(true);
+    problems.expect(!by_guardian || !cell(11).is_empty(), "guardian", || {
         "is empty; under 14 a guardian has to agree to gate recognition: write a reference such as a contract's number"
             .to_owned()
     });
