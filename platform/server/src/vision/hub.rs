@@ -84,6 +84,8 @@ struct Worker {
     model: ModelId,
     capacity: usize,
     leaving: bool,
+    /// The id of the last frame it was sent.
+    last_frame: i64,
     under_way: HashMap<i64, (Source, Pending)>,
 }
 
@@ -116,11 +118,11 @@ impl State {
         self.queues.entry(model.clone()).or_default().put_back(source, pending);
     }
 
-    /// The worker of a model with room that has the fewest frames.
+    /// The worker of a model with room that has the fewest frames, of several the one whose last frame is longest ago.
     fn roomiest(&self, model: &ModelId) -> Option<u64> {
         let able = self.workers.iter().filter(|(_, worker)| !worker.leaving && worker.model == *model);
         let roomy = able.filter(|(_, worker)| worker.under_way.len() < worker.capacity);
-        roomy.min_by_key(|(_, worker)| worker.under_way.len()).map(|(number, _)| *number)
+        roomy.min_by_key(|(_, worker)| (worker.under_way.len(), worker.last_frame)).map(|(number, _)| *number)
     }
 }
 
@@ -195,7 +197,7 @@ impl Hub {
         let number = self.new_source();
         let mut state = self.lock();
         state.queues.entry(model.clone()).or_default();
-        let worker = Worker { frames, model, capacity, leaving: false, under_way: HashMap::new() };
+        let worker = Worker { frames, model, capacity, leaving: false, last_frame: 0, under_way: HashMap::new() };
         state.workers.insert(number, worker);
         drop(state);
         (Seat { hub: self, number }, receiver)
@@ -236,6 +238,7 @@ impl Hub {
                 continue;
             }
             pending.sent_at = now;
+            worker.last_frame = state.frames_sent;
             worker.under_way.insert(state.frames_sent, (source, pending));
         }
     }
