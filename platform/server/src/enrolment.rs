@@ -99,7 +99,7 @@ impl Platform {
         alike: bool,
         now: Timestamp,
     ) -> Result<Enrolment, Problem> {
-        tx.hold_models().await?;
+        tx.keep_models().await?;
         let models = Models::read(tx).await?;
         if !models.has(&found.model) {
             return Err(models.mismatch(&found.model));

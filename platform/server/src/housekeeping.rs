@@ -33,7 +33,7 @@ pub async fn keep_house(platform: Platform, draining: CancellationToken) -> anyh
 async fn throw_away(platform: &Platform) -> Result<(), Problem> {
     platform.vault.forget_enrolled(platform.now()).await;
     let models = Models::read(&platform.store.read().await?).await?;
-    platform.vault.keep_models(&models).await;
+    platform.vault.forget_other_models(&models).await;
     let tx = platform.store.write().await?;
     tx.forget_answers(platform.now() - ANSWERS_KEPT).await?;
     tx.forget_sightings(platform.now() - SIGHTINGS_KEPT).await?;

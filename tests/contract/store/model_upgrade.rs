@@ -51,7 +51,7 @@ pub async fn one_model_follows_another(bench: Bench) {
     assert_eq!(tx.start_model_upgrade(MODEL, NEW).await, Err(StoreError::Exists));
     drop(tx);
     let tx = bench.store.write().await.unwrap();
-    tx.hold_models().await.unwrap();
+    tx.keep_models().await.unwrap();
     assert_eq!(tx.finish_model_upgrade(&switched).await, Ok(3));
     assert_eq!(tx.models().await.unwrap(), Models { in_use: Some(NEW.to_owned()), other: None });
     let keys = tx.resident_keys_before(&id("lotus"), 2, 10).await.unwrap();

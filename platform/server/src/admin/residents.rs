@@ -412,15 +412,16 @@ async fn capture(client: &Client, resident_id: String, gate_id: String, faces: i
     let request =
         OpenCaptureRequest { request_id: request_id::fresh(), resident_id: resident_id.clone(), gate_id, faces };
     let mut capture = answer(client.residents().open_capture(request).await)?.capture.unwrap_or_default();
-    eprintln!("open until {}", timestamp(capture.end_time).map(|time| time.to_string()).unwrap_or_default());
-    // A capture that has enough ends at once; one that nobody steps up to, after its minute by the platform's clock.
+    let end_time = capture.end_time;
+    eprintln!("open until {}", timestamp(end_time).map(|time| time.to_string()).unwrap_or_default());
+    // A capture that has enough, or can have no more, ends earlier than it was to.
     let mut asked = tokio::time::interval(ASK_EVERY);
     for _ in 0..ASK_TIMES {
         asked.tick().await;
         let request = GetCaptureRequest { resident_id: resident_id.clone() };
         let got = answer(client.residents().get_capture(request).await)?;
         capture = got.capture.unwrap_or_default();
-        if capture.enrolled >= capture.faces {
+        if capture.end_time != end_time {
             break;
         }
     }

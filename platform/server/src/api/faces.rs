@@ -32,23 +32,23 @@ impl Residents {
         caller: &Principal,
         request: v1::EnrolFaceRequest,
     ) -> Result<v1::EnrolFaceResponse, Problem> {
-        {
+        let models = {
             let tx = self.0.store.read().await?;
             check(&tx, caller, &request.resident_id).await?;
-        }
+            Models::read(&tx).await?
+        };
         if request.photograph.len() > PHOTOGRAPH_MAX_BYTES {
             return Err(PhotographProblem::TooLarge.into());
         }
         // Looked at before the transaction: networks take time, and the database has others to serve.
-        let (found, other) = self.look(&request).await?;
+        let (found, other) = self.look(&models, &request).await?;
         settle(|| self.enrol_found(caller, &request, &found, other.as_ref())).await
     }
 
     /// What the model in use finds in the photograph, and the other one of an upgrade, as far as it is fit for that one:
     /// what is not in use keeps nobody from being enrolled. Where only the other one has a worker, it stands alone.
-    async fn look(&self, request: &v1::EnrolFaceRequest) -> Result<(Found, Option<Found>), Problem> {
-        let models = Models::read(&self.0.store.read().await?).await?;
-        let (model, other) = self.0.at_work(&models);
+    async fn look(&self, models: &Models, request: &v1::EnrolFaceRequest) -> Result<(Found, Option<Found>), Problem> {
+        let (model, other) = self.0.at_work(models);
         let look = async |model| match model {
             Some(model) => self.look_by(&model, request).await,
             None => Err(Problem::NoVisionWorker),

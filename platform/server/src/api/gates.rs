@@ -46,7 +46,7 @@ pub struct Gates {
 }
 
 const FRAME_MAX_BYTES: usize = 2 * 1024 * 1024;
-/// A read for every frame would cost the database more than the faces in it.
+/// Cameras send many frames a second, most of them without a face: those need no other read.
 const MODELS_READ_EVERY: SignedDuration = SignedDuration::from_secs(1);
 
 type Answers = mpsc::Sender<Result<v1::StreamFramesResponse, Status>>;

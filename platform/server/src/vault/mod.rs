@@ -250,7 +250,7 @@ impl Vault {
     }
 
     /// Clears what memory holds of faces of other models than these.
-    pub async fn keep_models(&self, models: &Models) {
+    pub async fn forget_other_models(&self, models: &Models) {
         lock(&self.searchable).retain(|(_, model), _| models.has(model));
         self.enrolled.lock().await.retain(|kept| models.has(kept.model()));
     }

@@ -10,20 +10,13 @@ const MODELS_LOCK: i64 = 0x6d6f_6465_6c73;
 
 impl Tx {
     /// No upgrade begins, switches or ends before this transaction does.
-    pub async fn hold_models(&self) -> Result<(), StoreError> {
-        self.models_lock("SELECT pg_advisory_xact_lock_shared($1)").await
+    pub async fn keep_models(&self) -> Result<(), StoreError> {
+        self.share_lock(MODELS_LOCK).await
     }
 
-    /// Waits for everybody who holds the models, and keeps others waiting.
+    /// Waits for everybody who keeps the models as they are, and keeps others waiting.
     pub async fn lock_models(&self) -> Result<(), StoreError> {
-        self.models_lock("SELECT pg_advisory_xact_lock($1)").await
-    }
-
-    async fn models_lock(&self, sql: &str) -> Result<(), StoreError> {
-        if self.is_postgres() {
-            self.execute(sql, vec![MODELS_LOCK.into()]).await?;
-        }
-        Ok(())
+        self.take_lock(MODELS_LOCK).await
     }
 
     /// The models whose workers are welcome.

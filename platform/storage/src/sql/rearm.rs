@@ -22,19 +22,12 @@ impl Tx {
     /// Waits until no layer of the policy is being changed, and keeps it so until this transaction ends: a step that
     /// sets deadlines by the policy must be there to be found when the policy changes. SQLite has one writer anyway.
     pub async fn keep_policies(&self) -> Result<(), StoreError> {
-        self.policy_lock("SELECT pg_advisory_xact_lock_shared($1)").await
+        self.share_lock(POLICY_LOCK).await
     }
 
     /// Waits until everybody who set deadlines by the policy has committed; nobody else does until this one has.
     pub async fn lock_policies(&self) -> Result<(), StoreError> {
-        self.policy_lock("SELECT pg_advisory_xact_lock($1)").await
-    }
-
-    async fn policy_lock(&self, sql: &str) -> Result<(), StoreError> {
-        if self.is_postgres() {
-            self.execute(sql, vec![POLICY_LOCK.into()]).await?;
-        }
-        Ok(())
+        self.take_lock(POLICY_LOCK).await
     }
 
     /// Remembers that a layer was changed and none of its parcels has its new deadlines, whatever was remembered before.

@@ -16,13 +16,9 @@ impl Tx {
     /// Lets one transaction at a time handle a request: a copy that comes while the first is under way waits for its
     /// answer, and does not stumble over what the first one made. SQLite has one writer anyway.
     pub async fn lock_request(&self, request_id: Uuid) -> Result<(), StoreError> {
-        if self.is_postgres() {
-            // Two requests of one number would only wait for each other.
-            let (_, number) = request_id.as_u64_pair();
-            let sql = "SELECT pg_advisory_xact_lock($1)";
-            self.execute(sql, vec![number.cast_signed().into()]).await?;
-        }
-        Ok(())
+        // Two requests of one number would only wait for each other.
+        let (_, number) = request_id.as_u64_pair();
+        self.take_lock(number.cast_signed()).await
     }
 
     /// What a principal's request was answered, if it was.

@@ -146,6 +146,23 @@ impl Store {
 }
 
 impl Tx {
+    /// Waits until nobody has this lock alone, and shares it until this transaction ends. SQLite has one writer anyway.
+    pub(super) async fn share_lock(&self, lock: i64) -> Result<(), StoreError> {
+        self.advisory_lock("SELECT pg_advisory_xact_lock_shared($1)", lock).await
+    }
+
+    /// Waits until nobody has or shares this lock, and has it alone until this transaction ends.
+    pub(super) async fn take_lock(&self, lock: i64) -> Result<(), StoreError> {
+        self.advisory_lock("SELECT pg_advisory_xact_lock($1)", lock).await
+    }
+
+    async fn advisory_lock(&self, sql: &str, lock: i64) -> Result<(), StoreError> {
+        if self.is_postgres() {
+            self.execute(sql, vec![lock.into()]).await?;
+        }
+        Ok(())
+    }
+
     /// Makes everything of this transaction happen.
     pub async fn commit(self) -> Result<(), StoreError> {
         self.transaction.commit().await.map_err(failure)

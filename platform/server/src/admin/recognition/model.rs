@@ -38,8 +38,8 @@ pub(in crate::admin) async fn run(client: &Client, command: Command, json: bool)
         }
         Command::Show => {
             let shown = answer(client.models().get_model_upgrade(GetModelUpgradeRequest {}).await)?;
-            let none = || ModelUpgrade { model_in_use: shown.model_in_use.clone(), ..Default::default() };
-            print(shown.upgrade.clone().unwrap_or_else(none), json)
+            let none = ModelUpgrade { model_in_use: shown.model_in_use, ..Default::default() };
+            print(shown.upgrade.unwrap_or(none), json)
         }
         Command::Switch { model } => {
             let request = SwitchModelRequest { request_id, model };
