@@ -121,6 +121,11 @@ impl Report {
         self.figures.push(figure);
     }
 
+    /// Ours of the line of this name.
+    pub fn ours(&self, what: &str) -> Option<f64> {
+        self.figures.iter().find(|figure| figure.what == what).map(|figure| figure.ours)
+    }
+
     /// The table, for people.
     pub fn table(&self) -> String {
         let widest = self.figures.iter().map(|figure| figure.what.chars().count()).max().unwrap_or(0);

@@ -20,8 +20,8 @@ use tokio::{
 use crate::world::soon;
 
 /// The process's environment is not the tests': only these pass, and what a test sets.
-const INHERITED: [&str; 6] =
-    ["PATH", "HOME", "TMPDIR", "GATEPOST_CACHE_DIR", "GATEPOST_MODEL_DIR", "LLVM_PROFILE_FILE"];
+const INHERITED: [&str; 7] =
+    ["PATH", "LD_LIBRARY_PATH", "HOME", "TMPDIR", "GATEPOST_CACHE_DIR", "GATEPOST_MODEL_DIR", "LLVM_PROFILE_FILE"];
 
 /// A running program and everything it has said.
 #[derive(Debug)]

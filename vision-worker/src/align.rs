@@ -131,6 +131,12 @@ impl Crop {
         Tensor::from_slice(&self.planes, (1, 3, SIDE, SIDE), device)
     }
 
+    /// Several crops as one batch.
+    pub fn tensor_of(crops: &[&Self], device: &Device) -> Result<Tensor> {
+        let planes: Vec<f32> = crops.iter().flat_map(|crop| &crop.planes).copied().collect();
+        Tensor::from_vec(planes, (crops.len(), 3, SIDE, SIDE), device)
+    }
+
     /// The brightness of each pixel, 0 to 255, row by row (Rec. 601 weights).
     pub fn grey(&self) -> Vec<f32> {
         let (red, rest) = self.planes.split_at(SIDE * SIDE);

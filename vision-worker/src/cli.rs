@@ -107,6 +107,14 @@ pub enum DeviceChoice {
 }
 
 impl DeviceChoice {
+    /// How many frames to hold at once: enough that it never waits for one.
+    pub fn capacity(self) -> u16 {
+        match self {
+            Self::Cpu => 4,
+            Self::Cuda => crate::config::CAPACITY_MAX,
+        }
+    }
+
     /// Opens the device.
     pub fn open(self) -> anyhow::Result<Device> {
         match self {

@@ -1,11 +1,15 @@
 //! Finding faces: the detector's passes over a picture, its cells decoded into faces, and one face kept where several
 //! cells found the same.
 
+#[cfg(feature = "cuda")]
+use candle_core::Tensor;
 use candle_core::{Device, Result};
 
 use crate::geometry::{Point, Rectangle};
 use crate::image::Picture;
-use crate::model::yunet::{CHANNELS, Cells, STRIDES, Yunet};
+#[cfg(feature = "cuda")]
+use crate::model::yunet;
+use crate::model::yunet::{CHANNELS, STRIDES, Yunet};
 
 /// A cell below this score is no face.
 const SCORE_MIN: f32 = 0.6;
@@ -37,49 +41,116 @@ pub struct Detection {
     pub score: f32,
 }
 
+/// The sizes, width and height, at which a picture is searched.
+struct Passes {
+    first: (usize, usize),
+    close_up: Option<(usize, usize)>,
+}
+
+impl Passes {
+    fn over(width: usize, height: usize) -> Self {
+        let long_side = width.max(height);
+        let bounded = |side: usize| (side * LONG_SIDE_MAX / long_side).max(1);
+        let first = if long_side > LONG_SIDE_MAX { (bounded(width), bounded(height)) } else { (width, height) };
+        let has_room = first.0.min(first.1) as f32 > CLOSE_UP_MIN;
+        Self { first, close_up: has_room.then_some((first.0 / CLOSE_UP_SHRINK, first.1 / CLOSE_UP_SHRINK)) }
+    }
+
+    /// What both passes found, in pixels of the picture.
+    fn joined(&self, first: Vec<Detection>, close_ups: Vec<Detection>, size: (usize, usize)) -> Vec<Detection> {
+        let mut found = first;
+        if let Some(close_up) = self.close_up {
+            let scale = between(close_up, self.first);
+            found.retain(|face| face.bounds.width <= FIRST_PASS_MAX);
+            let close_ups = close_ups.into_iter().map(|face| face.scaled(scale));
+            found.extend(close_ups.filter(|face| face.bounds.width >= CLOSE_UP_MIN));
+        }
+        let scale = between(self.first, size);
+        distinct(found).into_iter().map(|face| face.scaled(scale)).collect()
+    }
+}
+
 /// Finds the faces of a picture, by descending score, at most `FACES_MAX`.
 pub fn detect(network: &Yunet, picture: &Picture, device: &Device) -> Result<Vec<Detection>> {
-    let long_side = picture.width.max(picture.height);
-    let bounded = if long_side > LONG_SIDE_MAX {
-        let side = |length: usize| (length * LONG_SIDE_MAX / long_side).max(1);
-        Some(picture.shrink(side(picture.width), side(picture.height)))
-    } else {
-        None
-    };
+    let size = (picture.width, picture.height);
+    let passes = Passes::over(picture.width, picture.height);
+    let bounded = (passes.first != size).then(|| picture.shrink(passes.first.0, passes.first.1));
     let searched = bounded.as_ref().unwrap_or(picture);
-    let mut found = pass(network, searched, device)?;
-    if searched.width.min(searched.height) as f32 > CLOSE_UP_MIN {
-        let quarter = searched.shrink(searched.width / CLOSE_UP_SHRINK, searched.height / CLOSE_UP_SHRINK);
-        let scale = between(&quarter, searched);
-        found.retain(|face| face.bounds.width <= FIRST_PASS_MAX);
-        let close_ups = pass(network, &quarter, device)?.into_iter().map(|face| face.scaled(scale));
-        found.extend(close_ups.filter(|face| face.bounds.width >= CLOSE_UP_MIN));
-    }
-    let scale = between(searched, picture);
-    Ok(distinct(found).into_iter().map(|face| face.scaled(scale)).collect())
+    let first = pass(network, searched, device)?;
+    let close_ups = match passes.close_up {
+        Some((width, height)) => pass(network, &searched.shrink(width, height), device)?,
+        None => vec![],
+    };
+    Ok(passes.joined(first, close_ups, size))
+}
+
+/// Finds the faces of each of the pictures `[n, height, width, 3]` on a CUDA device, which makes the smaller ones itself.
+#[cfg(feature = "cuda")]
+pub fn detect_together(network: &Yunet, pictures: &Tensor) -> Result<Vec<Vec<Detection>>> {
+    use crate::model::cuda::shrink;
+
+    let (_, height, width, _) = pictures.dims4()?;
+    let passes = Passes::over(width, height);
+    let shrunk = |pictures: &Tensor, (width, height)| shrink(pictures, (height, width));
+    let searched = if passes.first == (width, height) { pictures.clone() } else { shrunk(pictures, passes.first)? };
+    let first = pass_together(network, &searched)?;
+    let close_ups = match passes.close_up {
+        Some(size) => pass_together(network, &shrunk(&searched, size)?)?,
+        None => vec![vec![]; first.len()],
+    };
+    let found = first.into_iter().zip(close_ups);
+    Ok(found.map(|(first, close_ups)| passes.joined(first, close_ups, (width, height))).collect())
+}
+
+/// As [`pass`], for pictures of one size on a CUDA device.
+#[cfg(feature = "cuda")]
+fn pass_together(network: &Yunet, pictures: &Tensor) -> Result<Vec<Vec<Detection>>> {
+    // The device's arithmetic may differ by a little; whether a cell is above the threshold is decided here.
+    const MARGIN: f32 = 0.001;
+
+    let (_, height, width, _) = pictures.dims4()?;
+    let likely = yunet::likely(&network.cells_together(pictures)?, SCORE_MIN - MARGIN)?;
+    let found = likely.into_iter().map(|levels| {
+        let mut found = Vec::new();
+        for (level, stride) in levels.iter().zip(STRIDES) {
+            let cells = level.cells.iter().map(|(place, values)| (*place, values));
+            decode(cells, level.columns, stride, &mut found);
+        }
+        found.retain(|face| is_inside(face, width, height));
+        found
+    });
+    Ok(found.collect())
 }
 
 /// One pass of the network, at the picture's own size: every cell above the threshold, in no order.
 fn pass(network: &Yunet, picture: &Picture, device: &Device) -> Result<Vec<Detection>> {
     let mut found = Vec::new();
     for (cells, stride) in network.cells(picture, device)?.iter().zip(STRIDES) {
-        decode(cells, stride, &mut found);
+        decode(cells.values.as_chunks().0.iter().enumerate(), cells.columns, stride, &mut found);
     }
-    // The border that fills up the sides can hold no face.
-    let inside = |face: &Detection| face.bounds.x < picture.width as f32 && face.bounds.y < picture.height as f32;
-    found.retain(inside);
+    found.retain(|face| is_inside(face, picture.width, picture.height));
     Ok(found)
 }
 
-/// A face out of each cell above the threshold.
-fn decode(cells: &Cells, stride: usize, found: &mut Vec<Detection>) {
+/// The border that fills up the sides can hold no face.
+fn is_inside(face: &Detection, width: usize, height: usize) -> bool {
+    face.bounds.x < width as f32 && face.bounds.y < height as f32
+}
+
+/// A face out of each cell above the threshold, of cells with their places.
+fn decode<'a>(
+    cells: impl Iterator<Item = (usize, &'a [f32; CHANNELS])>,
+    columns: usize,
+    stride: usize,
+    found: &mut Vec<Detection>,
+) {
     let step = stride as f32;
-    for (cell, values) in cells.values.as_chunks::<CHANNELS>().0.iter().enumerate() {
+    for (cell, values) in cells {
         let score = (sigmoid(values[0]) * sigmoid(values[1])).sqrt();
         if score.is_nan() || score < SCORE_MIN {
             continue;
         }
-        let (row, column) = ((cell / cells.columns) as f32, (cell % cells.columns) as f32);
+        let (row, column) = ((cell / columns) as f32, (cell % columns) as f32);
         let point =
             |channel: usize| Point { x: (column + values[channel]) * step, y: (row + values[channel + 1]) * step };
         let centre = point(2);
@@ -104,8 +175,8 @@ fn distinct(mut found: Vec<Detection>) -> Vec<Detection> {
     kept
 }
 
-fn between(from: &Picture, to: &Picture) -> (f32, f32) {
-    (to.width as f32 / from.width as f32, to.height as f32 / from.height as f32)
+fn between(from: (usize, usize), to: (usize, usize)) -> (f32, f32) {
+    (to.0 as f32 / from.0 as f32, to.1 as f32 / from.1 as f32)
 }
 
 fn sigmoid(x: f32) -> f32 {
@@ -155,7 +226,7 @@ mod tests {
         set(4, 2.0_f32.ln());
         set(6, 0.25);
         let mut found = Vec::new();
-        decode(&Cells { columns: 2, values }, 8, &mut found);
+        decode(values.as_chunks().0.iter().enumerate(), 2, 8, &mut found);
         assert_eq!(found.len(), 1);
         let bounds = found[0].bounds;
         assert!((bounds.x - 4.0).abs() < 1e-4 && (bounds.y - 4.0).abs() < 1e-4, "{bounds:?}");

@@ -1,5 +1,6 @@
 //! From JPEG bytes to upright pixels: decoding within limits, and shrinking.
 
+use candle_core::{Device, Result as CandleResult, Tensor};
 use zune_core::bytestream::ZCursor;
 use zune_core::colorspace::ColorSpace;
 use zune_core::options::DecoderOptions;
@@ -61,6 +62,11 @@ impl Picture {
         }
         let orientation = decoder.exif().map_or(Orientation::Upright, |block| Orientation::of_exif(block));
         Ok(orientation.upright(Self { width, height, rgb }))
+    }
+
+    /// Its bytes on a device, `[height, width, 3]`.
+    pub fn tensor(&self, device: &Device) -> CandleResult<Tensor> {
+        Tensor::from_slice(&self.rgb, (self.height, self.width, 3), device)
     }
 
     /// The picture at a smaller size, each pixel the mean of the area that it covers.

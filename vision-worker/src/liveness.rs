@@ -18,12 +18,7 @@ const COLOUR_MIN: f32 = 6.0;
 /// and all around it is grey, as at night before an infrared camera: to the networks, who learned in colour, every grey
 /// face is a print. Each network is shown
 /// the face with as much around it as its scale says: a screen's edge tells more than the skin.
-pub fn judge(
-    networks: &[(Minifasnet, f32)],
-    picture: &Picture,
-    face: Rectangle,
-    device: &Device,
-) -> Result<Option<f32>> {
+pub fn judge(networks: &[(Minifasnet, f32)], picture: &Picture, face: Rectangle) -> Result<Option<f32>> {
     if networks.is_empty() {
         return Ok(None);
     }
@@ -33,7 +28,7 @@ pub fn judge(
     }
     let mut sum = 0.0;
     for ((network, _), crop) in networks.iter().zip(crops) {
-        let crop = Tensor::from_vec(crop, (1, 3, SIDE, SIDE), device)?;
+        let crop = Tensor::from_vec(crop, (1, 3, SIDE, SIDE), &Device::Cpu)?;
         sum += network.forward(&crop)?.iter().sum::<f32>();
     }
     Ok(Some(sum / networks.len() as f32))

@@ -76,11 +76,11 @@ struct RunArguments {
     #[arg(long)]
     models: Option<PathBuf>,
     /// Where the networks run.
-    #[arg(long, value_enum, default_value = "cpu")]
+    #[arg(long, env = "GATEPOST_DEVICE", value_enum, default_value = "cpu")]
     device: DeviceChoice,
-    /// Frames of each platform held at once, 1 to 256.
-    #[arg(long, default_value_t = 4)]
-    capacity: u16,
+    /// Frames of each platform held at once, 1 to 256 [default: 4 on the CPU, 256 on a GPU].
+    #[arg(long, env = "GATEPOST_CAPACITY")]
+    capacity: Option<u16>,
     /// How the platform's logs call this worker.
     #[arg(long, env = "HOSTNAME", default_value = "vision-worker")]
     name: String,
@@ -155,7 +155,7 @@ async fn run(arguments: RunArguments) -> anyhow::Result<()> {
         tls: arguments.tls,
         models: arguments.models.unwrap_or_else(card::default_folder),
         device: arguments.device,
-        capacity: arguments.capacity,
+        capacity: arguments.capacity.unwrap_or(arguments.device.capacity()),
         name: arguments.name,
     };
     let session = shutdown.clone();

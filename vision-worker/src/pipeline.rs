@@ -66,6 +66,41 @@ impl std::fmt::Debug for Face {
     }
 }
 
+/// Pixels that a device searches at once, and faces that it embeds at once, so that its memory suffices.
+#[cfg(feature = "cuda")]
+const PIXELS_TOGETHER: usize = 32 << 20;
+const FACES_TOGETHER: usize = 256;
+
+/// A frame's pixels.
+pub struct Seen {
+    /// The picture itself.
+    pub picture: Picture,
+    /// Its bytes on the device, where the networks run on one.
+    #[cfg(feature = "cuda")]
+    on_device: Option<Tensor>,
+}
+
+/// The faces of a frame, cut out and measured.
+pub struct Cut {
+    width: usize,
+    height: usize,
+    faces: Vec<CutFace>,
+}
+
+struct CutFace {
+    face: Detection,
+    crop: Crop,
+    measures: Measures,
+    liveness: Option<f32>,
+}
+
+impl Cut {
+    /// Whether there are any.
+    pub fn has_faces(&self) -> bool {
+        !self.faces.is_empty()
+    }
+}
+
 /// What a frame shows.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Analysis {
@@ -110,31 +145,92 @@ impl Pipeline {
 
     /// The faces of a JPEG frame, and its size.
     pub fn analyse(&self, jpeg: &[u8]) -> Result<Analysis, FrameError> {
+        let seen = self.see(jpeg)?;
+        let found = self.find(&[&seen])?.pop().unwrap_or_default();
+        let analysis = self.recognise(vec![self.cut(&seen, found)?])?.pop();
+        analysis.ok_or_else(|| FrameError::Internal("this is a bug: a frame without an analysis".to_owned()))
+    }
+
+    /// The first step: a JPEG frame's pixels, on the device as well where the networks run on one.
+    pub fn see(&self, jpeg: &[u8]) -> Result<Seen, FrameError> {
         let picture = Picture::decode(jpeg)?;
-        let found = self.detect(&picture)?;
-        let faces: Vec<(Detection, Crop)> = found
-            .into_par_iter()
-            .filter_map(|face| Crop::cut(&picture, &face.landmarks).map(|crop| (face, crop)))
-            .collect();
-        let crops: Vec<&Crop> = faces.iter().map(|(_, crop)| crop).collect();
-        let embeddings = self.embed(&crops)?;
-        let bounds: Vec<Rectangle> = faces.iter().map(|(face, _)| face.bounds).collect();
-        let liveness = self.liveness(&picture, &bounds)?;
-        let faces = faces.iter().zip(embeddings).zip(liveness);
-        let faces = faces.map(|(((face, crop), embedding), liveness)| {
-            let measures = Measures::of(face, crop);
-            Face {
-                quality: quality(face, &measures),
+        #[cfg(feature = "cuda")]
+        let on_device = match &self.model.device {
+            Device::Cpu => None,
+            device => Some(picture.tensor(device)?),
+        };
+        Ok(Seen {
+            picture,
+            #[cfg(feature = "cuda")]
+            on_device,
+        })
+    }
+
+    /// The second: the faces of each frame. On a device those of one size are searched together.
+    pub fn find(&self, seen: &[&Seen]) -> Result<Vec<Vec<Detection>>, FrameError> {
+        #[cfg(feature = "cuda")]
+        if !self.runs_on_cpu() {
+            return self.find_together(seen);
+        }
+        seen.iter().map(|seen| self.detect(&seen.picture)).collect()
+    }
+
+    #[cfg(feature = "cuda")]
+    fn find_together(&self, seen: &[&Seen]) -> Result<Vec<Vec<Detection>>, FrameError> {
+        use std::collections::BTreeMap;
+
+        let mut sizes: BTreeMap<(usize, usize), Vec<usize>> = BTreeMap::new();
+        for (index, Seen { picture, .. }) in seen.iter().enumerate() {
+            sizes.entry((picture.width, picture.height)).or_default().push(index);
+        }
+        let mut found = vec![Vec::new(); seen.len()];
+        for ((width, height), members) in sizes {
+            for members in members.chunks((PIXELS_TOGETHER / (width * height)).max(1)) {
+                let pictures = members.iter().map(|&index| match &seen[index].on_device {
+                    Some(picture) => Ok(picture.clone()),
+                    None => seen[index].picture.tensor(&self.model.device),
+                });
+                let pictures = Tensor::stack(&pictures.collect::<Result<Vec<_>, _>>()?, 0)?;
+                let faces = detect::detect_together(&self.model.detector, &pictures)?;
+                members.iter().zip(faces).for_each(|(&index, faces)| found[index] = faces);
+            }
+        }
+        Ok(found)
+    }
+
+    /// The third: the faces cut out of their frame and measured.
+    pub fn cut(&self, seen: &Seen, found: Vec<Detection>) -> Result<Cut, FrameError> {
+        let picture = &seen.picture;
+        let crops = found.into_par_iter().filter_map(|face| {
+            let crop = Crop::cut(picture, &face.landmarks)?;
+            let measures = Measures::of(&face, &crop);
+            Some((face, crop, measures))
+        });
+        let crops: Vec<_> = crops.collect();
+        let bounds: Vec<Rectangle> = crops.iter().map(|(face, ..)| face.bounds).collect();
+        let faces = crops.into_iter().zip(self.liveness(picture, &bounds)?);
+        let faces = faces.map(|((face, crop, measures), liveness)| CutFace { face, crop, measures, liveness });
+        Ok(Cut { width: picture.width, height: picture.height, faces: faces.collect() })
+    }
+
+    /// The last: the faces of several frames embedded.
+    pub fn recognise(&self, frames: Vec<Cut>) -> Result<Vec<Analysis>, FrameError> {
+        let crops: Vec<&Crop> = frames.iter().flat_map(|frame| frame.faces.iter().map(|face| &face.crop)).collect();
+        let mut embeddings = self.embed(&crops)?.into_iter();
+        let analysis = |Cut { width, height, faces }| {
+            let faces = faces.into_iter().zip(embeddings.by_ref());
+            let faces = faces.map(|(CutFace { face, measures, liveness, .. }, embedding)| Face {
+                quality: quality(&face, &measures),
                 bounds: face.bounds,
                 landmarks: face.landmarks,
                 score: face.score,
                 measures,
                 liveness,
                 embedding,
-            }
-        });
-        let faces = faces.collect();
-        Ok(Analysis { width: picture.width, height: picture.height, faces })
+            });
+            Analysis { width, height, faces: faces.collect() }
+        };
+        Ok(frames.into_iter().map(analysis).collect())
     }
 
     /// The detector alone.
@@ -144,8 +240,7 @@ impl Pipeline {
 
     /// How probably each face of a picture is a living one; see [`liveness::judge`] for when that is not told.
     pub fn liveness(&self, picture: &Picture, faces: &[Rectangle]) -> Result<Vec<Option<f32>>, FrameError> {
-        let Model { liveness, device, .. } = &self.model;
-        let judge = |bounds: &Rectangle| liveness::judge(liveness, picture, *bounds, device);
+        let judge = |bounds: &Rectangle| liveness::judge(&self.model.liveness, picture, *bounds);
         Ok(faces.par_iter().map(judge).collect::<Result<_, _>>()?)
     }
 
@@ -156,15 +251,17 @@ impl Pipeline {
         }
         let Model { embedder, device, .. } = &self.model;
         // On the CPU each face runs on its own thread; a device wants them together.
-        let maps = if device.is_cpu() {
+        let mut embeddings = if device.is_cpu() {
             let trunk = |crop: &&Crop| embedder.trunk(&crop.tensor(device)?);
             let maps: Result<Vec<_>, _> = crops.par_iter().map(trunk).collect();
-            Tensor::cat(&maps?, 0)?
+            embedder.head(&Tensor::cat(&maps?, 0)?)?.to_vec2::<f32>()?
         } else {
-            let crops: Result<Vec<_>, _> = crops.iter().map(|crop| crop.tensor(device)).collect();
-            embedder.trunk(&Tensor::cat(&crops?, 0)?)?
+            let mut embeddings = Vec::with_capacity(crops.len());
+            for crops in crops.chunks(FACES_TOGETHER) {
+                embeddings.extend(embedder.forward(&Crop::tensor_of(crops, device)?)?.to_vec2::<f32>()?);
+            }
+            embeddings
         };
-        let mut embeddings = embedder.head(&maps)?.to_vec2::<f32>()?;
         embeddings.iter_mut().try_for_each(|embedding| normalise(embedding))?;
         Ok(embeddings)
     }

@@ -1,6 +1,6 @@
 //! The worker's networks and whole frames beside onnxruntime and OpenCV on the same weights: one thread and all of them,
 //! alone and in batches, measured in turns; the networks on one thread beside PyTorch and tract as well. `--quick`
-//! takes fewer turns, for a first look.
+//! takes fewer turns, for a first look. `--device cuda` measures on a GPU instead; see `cuda.rs`.
 //!
 //! Ours runs several pictures on several threads, one each. onnxruntime runs a network on all threads together, and
 //! whole frames the way that serves it better: as many at once as there are threads, each on one.
@@ -25,6 +25,8 @@ use gatepost_vision::{
 };
 use rayon::prelude::*;
 
+#[cfg(feature = "cuda")]
+mod cuda;
 mod peer;
 
 use peer::{Peer, Taken};
@@ -64,6 +66,10 @@ impl Turns {
 
 fn main() {
     let turns = if env::args().any(|argument| argument == "--quick") { 3 } else { 11 };
+    #[cfg(feature = "cuda")]
+    if env::args().any(|argument| argument == "cuda") {
+        return cuda::measure(turns);
+    }
     let mut peer = Peer::onnxruntime();
     let graphs = peer.graphs();
     let mut peers =

@@ -85,6 +85,12 @@ impl Peer {
         self.taken(&format!("network {name} {threads} {batch} {times}"))
     }
 
+    /// The same on a GPU, in one of PyTorch's modes.
+    #[cfg(feature = "cuda")]
+    pub fn cuda(&mut self, mode: &str, name: &str, batch: usize, times: usize) -> Taken {
+        self.taken(&format!("cuda {mode} {name} {batch} {times}"))
+    }
+
     /// One frame, `threads` at once.
     pub fn frame(&mut self, jpeg: &Path, threads: usize, times: usize) -> Taken {
         self.taken(&format!("frame {threads} {times} {}", jpeg.display()))

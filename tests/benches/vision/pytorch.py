@@ -1,6 +1,8 @@
 """Runs the same published weights with PyTorch: each network built from its graph, traced and frozen, channels last. Of
-the forms that need no compiler that was the fastest on a CPU. Reads one line a task, `network NAME THREADS BATCH TIMES`, and
-answers one line: milliseconds of wall time and of processor time.
+the forms that need no compiler that was the fastest on a CPU. Reads one line a task and answers one line:
+
+    network NAME THREADS BATCH TIMES    milliseconds of wall time and of processor time on the CPU
+    cuda MODE NAME BATCH TIMES          the same on a GPU, eager32, eager16 or compiled16, with the batch in its memory
 
     pytorch.py DETECTOR.onnx EMBEDDER.onnx
 """
@@ -110,14 +112,48 @@ def load(name, batch):
     return LOADED[name, batch]
 
 
-def measured(task, name, threads, batch, times):
-    assert task == "network"
-    torch.set_num_threads(int(threads))
-    (network, pixels), times = load(name, int(batch)), int(times)
+def load_cuda(mode, name, batch):
+    """The network on a GPU for batches of one size, and a batch there, after the same look."""
+    if (mode, name, batch) not in LOADED:
+        pixels = numpy.random.default_rng(7).uniform(0, 255, (batch, *SHAPES[name])).astype(numpy.float32)
+        number = torch.float32 if mode.endswith("32") else torch.float16
+        there = {"device": "cuda", "memory_format": torch.channels_last}
+        network = Network(FILES[name]).eval()
+        for key, weight in network.weights.items():
+            if weight.is_floating_point():
+                network.weights[key] = weight.to(number).to(**there) if weight.dim() == 4 else weight.to(number).cuda()
+        batch_of = torch.from_numpy(pixels).to(number).to(**there)
+        # With CUDA graphs, so that no time goes into launching.
+        run = torch.compile(network, mode="reduce-overhead", dynamic=False) if "compiled" in mode else network
+        for _ in range(3):
+            outputs = [output.float().cpu().numpy().ravel() for output in run(batch_of)]
+        reference = onnxruntime.InferenceSession(FILES[name], providers=["CPUExecutionProvider"])
+        wanted = reference.run(None, {reference.get_inputs()[0].name: pixels[:1]})
+        for ours, theirs in zip(outputs, wanted, strict=True):
+            ours, theirs = ours[: theirs.size], theirs.ravel()
+            cosine = ours @ theirs / numpy.sqrt((ours @ ours) * (theirs @ theirs))
+            assert cosine > 0.99, f"PyTorch says otherwise: {mode} {name} {cosine}"
+        LOADED[mode, name, batch] = run, batch_of
+    return LOADED[mode, name, batch]
+
+
+def measured(task, *arguments):
+    times = int(arguments[-1])
+    if task == "cuda":
+        mode, name, batch, _ = arguments
+        network, pixels = load_cuda(mode, name, int(batch))
+        finish = torch.cuda.synchronize
+    else:
+        name, threads, batch, _ = arguments
+        torch.set_num_threads(int(threads))
+        network, pixels = load(name, int(batch))
+        finish = lambda: None
     network(pixels)
+    finish()
     wall, processor = time.perf_counter(), time.process_time()
     for _ in range(times):
         network(pixels)
+    finish()
     wall, processor = time.perf_counter() - wall, time.process_time() - processor
     pieces = times * int(batch)
     return f"{wall * 1e3 / pieces} {processor * 1e3 / pieces}"

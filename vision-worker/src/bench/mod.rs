@@ -3,9 +3,11 @@
 
 use std::hint::black_box;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use bytes::Bytes;
 use candle_core::Device;
 use indicatif::{ProgressBar, ProgressStyle};
 use rayon::prelude::*;
@@ -16,6 +18,7 @@ use crate::align::Crop;
 use crate::image::Picture;
 use crate::model::Model;
 
+pub mod engine;
 pub mod frame;
 pub mod machine;
 
@@ -23,6 +26,11 @@ use machine::Machine;
 
 /// Faces of the frames that are measured.
 const FACES: [usize; 3] = [1, 4, 16];
+
+/// What a device is given at once: pictures to search, faces to embed, and frames in the engine.
+const SEARCHED: [usize; 2] = [8, 32];
+const EMBEDDED: [usize; 2] = [16, 128];
+const AT_ONCE: [usize; 2] = [16, 64];
 
 /// What to measure.
 #[derive(Debug)]
@@ -71,7 +79,9 @@ pub fn bench(options: &Options) -> anyhow::Result<Report> {
     let photograph = Picture::decode(&std::fs::read(&options.photograph).with_context(name)?).with_context(name)?;
     let model = Model::load(&options.models, &options.device)?;
     let limits = Limits::of(&model, Machine::measure());
-    let pipeline = Pipeline::new(model);
+    // A core's limits are no device's.
+    let limit = |ms: f64| options.device.is_cpu().then_some(ms);
+    let pipeline = Arc::new(Pipeline::new(model));
     let faces = pipeline.detect(&photograph)?;
     anyhow::ensure!(faces.len() == 1, "{}: {} faces, one is needed", name(), faces.len());
 
@@ -94,7 +104,9 @@ pub fn bench(options: &Options) -> anyhow::Result<Report> {
     let most = if options.device.is_cpu() { std::thread::available_parallelism()?.get() } else { 1 };
     let mut counts = vec![1, most];
     counts.dedup();
-    let bar = progress((counts.len() * (4 + usize::from(judges) + frames.len())) as u64);
+    let together =
+        if options.device.is_cpu() { 0 } else { SEARCHED.len() + EMBEDDED.len() + AT_ONCE.len() * frames.len() };
+    let bar = progress((counts.len() * (4 + usize::from(judges) + frames.len()) + together) as u64);
     let mut report = Report {
         model: pipeline.card().id.clone(),
         multiply_adds_giga: limits.machine.multiply_adds / 1e9,
@@ -110,9 +122,9 @@ pub fn bench(options: &Options) -> anyhow::Result<Report> {
             bar.inc(1);
         };
         measure("decode 720p".to_owned(), None, &|| drop(black_box(Picture::decode(one))));
-        measure("detect at 720p".to_owned(), Some(limits.detect), &|| drop(black_box(pipeline.detect(&picture))));
+        measure("detect at 720p".to_owned(), limit(limits.detect), &|| drop(black_box(pipeline.detect(&picture))));
         measure("align a face".to_owned(), None, &|| drop(black_box(Crop::cut(&picture, &landmarks))));
-        measure("embed a face".to_owned(), Some(limits.embed), &|| drop(black_box(pipeline.embed(&[&crop]))));
+        measure("embed a face".to_owned(), limit(limits.embed), &|| drop(black_box(pipeline.embed(&[&crop]))));
         if judges {
             let judge = || drop(black_box(pipeline.liveness(&picture, &bounds)));
             measure("judge a face's liveness".to_owned(), None, &judge);
@@ -120,6 +132,34 @@ pub fn bench(options: &Options) -> anyhow::Result<Report> {
         for (count, jpeg) in &frames {
             let what = format!("whole frame, {count} face{}", if *count == 1 { "" } else { "s" });
             measure(what, None, &|| drop(black_box(pipeline.analyse(jpeg))));
+        }
+    }
+    if !options.device.is_cpu() {
+        let mut measure = |what: String, count: usize, work: &(dyn Fn() + Sync)| {
+            bar.set_message(what.clone());
+            let taken: f64 = repeat(options.each, 1, work).concat().iter().copied().fold(f64::INFINITY, f64::min);
+            let ms = taken / count as f64;
+            report.lines.push(Line { what, threads: 1, ms, limit_ms: None, per_second: 1e3 / ms });
+            bar.inc(1);
+        };
+        let seen = pipeline.see(one)?;
+        for count in SEARCHED {
+            let pictures = vec![&seen; count];
+            measure(format!("detect, {count} together"), count, &|| drop(black_box(pipeline.find(&pictures))));
+        }
+        for count in EMBEDDED {
+            let crops = vec![&crop; count];
+            measure(format!("embed, {count} together"), count, &|| drop(black_box(pipeline.embed(&crops))));
+        }
+        for (faces, jpeg) in &frames {
+            let jpeg = Bytes::from(jpeg.clone());
+            for count in AT_ONCE {
+                let what = format!("{faces} faces, {count} at once");
+                bar.set_message(what.clone());
+                let per_second = engine::rate(&pipeline, &jpeg, count, options.each)?;
+                report.lines.push(Line { what, threads: most, ms: 1e3 / per_second, limit_ms: None, per_second });
+                bar.inc(1);
+            }
         }
     }
     bar.finish_and_clear();

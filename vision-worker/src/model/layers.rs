@@ -1,5 +1,5 @@
 //! Convolutions as the networks name them, each with two ways to run: the kernels of this crate, or stock candle
-//! operations. The stock way is the reference that the tests compare with, and the way of every device but the CPU.
+//! operations. The stock way is the reference that the tests compare with, and the way of what has no kernels on a device.
 
 use candle_core::{Device, Result, Tensor};
 
@@ -15,12 +15,20 @@ pub enum Backend {
     Kernels,
     /// Stock candle operations, on any device.
     Stock,
+    /// This crate's CUDA kernels in half precision; what they do not know runs as [`Backend::Stock`].
+    #[cfg(feature = "cuda")]
+    Cuda,
 }
 
 impl Backend {
     /// The faster of those that run on `device`.
     pub fn for_device(device: &Device) -> Self {
-        if device.is_cpu() { Self::Kernels } else { Self::Stock }
+        match device {
+            Device::Cpu => Self::Kernels,
+            #[cfg(feature = "cuda")]
+            Device::Cuda(_) => Self::Cuda,
+            _ => Self::Stock,
+        }
     }
 }
 
@@ -82,8 +90,8 @@ impl Convolution {
         };
         let stock = Stock { kind, weight, bias, slope, activation };
         Ok(Self(match weights.backend() {
-            Backend::Stock => Run::Stock(stock),
             Backend::Kernels => stock.pack()?,
+            _ => Run::Stock(stock),
         }))
     }
 

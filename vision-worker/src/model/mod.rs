@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use candle_core::Device;
 
 pub mod card;
+#[cfg(feature = "cuda")]
+pub mod cuda;
 pub mod embedder;
 pub mod import;
 pub mod iresnet;
@@ -87,9 +89,9 @@ pub struct Model {
     pub detector: Yunet,
     /// Tells them apart.
     pub embedder: Embedder,
-    /// Tell a face from a picture of one, each with the scale of its crop.
+    /// Tell a face from a picture of one, each with the scale of its crop. They run on the CPU.
     pub liveness: Vec<(Minifasnet, f32)>,
-    /// Where they run.
+    /// Where the others run.
     pub device: Device,
 }
 
@@ -102,22 +104,28 @@ impl Model {
     /// Loads a model folder onto a device. Every file is refused if its digest is not the card's.
     pub fn load_with(folder: &Path, device: &Device, backend: Backend) -> Result<Self, ModelError> {
         keep_large_buffers();
+        #[cfg(feature = "cuda")]
+        if let Device::Cuda(device) = device {
+            cuda::keep_memory(device)?;
+        }
         let card = Card::read(folder)?;
         let wrong = |reason| ModelError::Card { path: folder.join(card::FILE), reason };
-        let weights = |origin: &card::Origin| -> Result<Weights, ModelError> {
+        let weights = |origin: &card::Origin, device: &Device, backend: Backend| -> Result<Weights, ModelError> {
             Ok(Weights::from_bytes(&origin.read(folder)?, device, backend)?)
         };
+        let on_cpu = if device.is_cpu() { backend } else { Backend::Kernels };
         let liveness = card.liveness.iter().map(|network| {
             let form = network.form().map_err(wrong)?;
-            Ok((Minifasnet::load(&weights(&network.weights)?, form)?, network.scale))
+            Ok((Minifasnet::load(&weights(&network.weights, &Device::Cpu, on_cpu)?, form)?, network.scale))
         });
-        Ok(Self {
-            liveness: liveness.collect::<Result<_, ModelError>>()?,
-            detector: Yunet::load(&weights(&card.detector.weights)?, card.detector().map_err(wrong)?)?,
-            embedder: Embedder::load(&weights(&card.embedder.weights)?, card.embedder().map_err(wrong)?)?,
-            device: device.clone(),
-            card,
-        })
+        let liveness = liveness.collect::<Result<_, ModelError>>()?;
+        let detector = weights(&card.detector.weights, device, backend)?;
+        let detector = Yunet::load(&detector, card.detector().map_err(wrong)?)?;
+        let embedder = weights(&card.embedder.weights, device, backend)?;
+        let embedder = Embedder::load(&embedder, card.embedder().map_err(wrong)?)?;
+        // Each thread has its own queue of work on a device; what this one has begun must be there for the others.
+        device.synchronize()?;
+        Ok(Self { card, detector, embedder, liveness, device: device.clone() })
     }
 }
 

@@ -13,7 +13,7 @@ use gatepost_vision::model::{self, ModelError, iresnet};
 use gatepost_vision::{Pipeline, model::card};
 
 use crate::reference::pattern;
-use crate::support::{model_folder, noise, similarity};
+use crate::support::{device, model_folder, noise, similarity};
 
 /// What `tests/reference/iresnet.py` makes out of a tensor's name.
 fn hashed(name: &str, count: usize) -> impl Iterator<Item = f32> {
@@ -118,7 +118,7 @@ fn check_iresnet(layers: usize) {
     let card = import(&foreign(&weights, layers, "MIT"), &to).unwrap();
     assert!(card.id.starts_with(&format!("yunet-2023mar+iresnet{layers}@")), "{}", card.id);
     assert_eq!((card.embedder.dimension, model::verify(&to).unwrap()), (iresnet::DIMENSION, card.clone()));
-    let found = Pipeline::load(&to, &Device::Cpu).unwrap().embed(&[&pattern(1)]).unwrap().remove(0);
+    let found = Pipeline::load(&to, device()).unwrap().embed(&[&pattern(1)]).unwrap().remove(0);
     let cosine = similarity(&found, &expected[&layers.to_string()]);
     println!("iresnet{layers}: cosine {cosine}");
     assert!(cosine >= 0.9999, "{cosine}");
@@ -184,7 +184,7 @@ fn the_normal_form_of_the_detector_agrees_with_stock_candle() {
 }
 
 /// Random weights of the normal form by the names of a model folder.
-fn normal_form() -> Vec<(String, Tensor)> {
+pub fn normal_form() -> Vec<(String, Tensor)> {
     let channels = |name: &str| match name {
         "stem" | "backbone.00" | "backbone.01" => 16,
         name if name.ends_with("cls") || name.ends_with("obj") => 1,

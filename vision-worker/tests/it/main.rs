@@ -5,6 +5,9 @@ mod annotate;
 mod architectures;
 mod bad_input;
 mod bench;
+#[cfg(feature = "cuda")]
+mod cuda;
+mod engine;
 mod evaluate;
 mod kernels;
 mod liveness;

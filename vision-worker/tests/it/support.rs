@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use candle_core::{Device, Tensor};
+use gatepost_vision::cli::DeviceChoice;
 use gatepost_vision::image::Picture;
 use gatepost_vision::model::card::{cache_folder, default_folder};
 use gatepost_vision::{Face, Pipeline};
@@ -21,10 +22,17 @@ pub fn model_folder() -> PathBuf {
     folder
 }
 
-/// The pipeline on the CPU, loaded once.
+/// Where the networks run: on the first CUDA device in a build for one, otherwise on the CPU.
+pub fn device() -> &'static Device {
+    static DEVICE: OnceLock<Device> = OnceLock::new();
+    let choice = if cfg!(feature = "cuda") { DeviceChoice::Cuda } else { DeviceChoice::Cpu };
+    DEVICE.get_or_init(|| choice.open().unwrap())
+}
+
+/// The pipeline on that device, loaded once.
 pub fn pipeline() -> &'static Arc<Pipeline> {
     static PIPELINE: OnceLock<Arc<Pipeline>> = OnceLock::new();
-    PIPELINE.get_or_init(|| Arc::new(Pipeline::load(&model_folder(), &Device::Cpu).unwrap()))
+    PIPELINE.get_or_init(|| Arc::new(Pipeline::load(&model_folder(), device()).unwrap()))
 }
 
 /// A photograph's JPEG file; says how to get it if it is not there.

@@ -1,11 +1,13 @@
 //! SFace, the face embedder of December 2021: the shape of MobileNet v1 on a 112x112 crop, then one large linear
 //! layer. The published batch norms are folded into the weights when the model is imported.
 
-use candle_core::{Result, Tensor};
+use candle_core::{DType, Result, Tensor};
 
 use super::layers::Backend;
 use super::weights::Weights;
 
+#[cfg(feature = "cuda")]
+mod cuda;
 mod rows;
 mod stock;
 
@@ -29,7 +31,7 @@ const SCALE: f64 = 0.007_812_5;
 /// The embedder.
 pub struct Sface {
     trunk: Trunk,
-    /// `[inputs, DIMENSION]`.
+    /// `[inputs, DIMENSION]`, in the order and precision of the trunk's maps.
     linear: Tensor,
     bias: Tensor,
     multiply_adds: usize,
@@ -39,6 +41,8 @@ pub struct Sface {
 enum Trunk {
     Rows(rows::Trunk),
     Stock(stock::Trunk),
+    #[cfg(feature = "cuda")]
+    Cuda(cuda::Trunk),
 }
 
 impl Sface {
@@ -53,16 +57,13 @@ impl Sface {
             multiply_adds += count * side * side;
             numbers += count;
         }
-        Ok(Self {
-            multiply_adds,
-            bytes: numbers * size_of::<f32>(),
-            trunk: match weights.backend() {
-                Backend::Kernels => Trunk::Rows(rows::Trunk::load(weights)?),
-                Backend::Stock => Trunk::Stock(stock::Trunk::load(weights)?),
-            },
-            linear: linear.t()?,
-            bias: weights.get("linear.bias")?,
-        })
+        let (trunk, linear) = match weights.backend() {
+            Backend::Kernels => (Trunk::Rows(rows::Trunk::load(weights)?), linear.t()?),
+            Backend::Stock => (Trunk::Stock(stock::Trunk::load(weights)?), linear.t()?),
+            #[cfg(feature = "cuda")]
+            Backend::Cuda => (Trunk::Cuda(cuda::Trunk::load(weights)?), channels_last(&linear)?),
+        };
+        Ok(Self { multiply_adds, bytes: numbers * size_of::<f32>(), trunk, linear, bias: weights.get("linear.bias")? })
     }
 
     /// The multiply-adds that a crop needs.
@@ -81,11 +82,13 @@ impl Sface {
         self.head(&self.trunk(crops)?)
     }
 
-    /// The convolutions alone: `[n, 1024, 7, 7]`.
+    /// The convolutions alone: 7x7 maps of 1024 channels, in whatever shape [`Sface::head`] takes.
     pub fn trunk(&self, crops: &Tensor) -> Result<Tensor> {
         let trunk = match &self.trunk {
             Trunk::Rows(trunk) => trunk,
             Trunk::Stock(trunk) => return trunk.forward(crops),
+            #[cfg(feature = "cuda")]
+            Trunk::Cuda(trunk) => return trunk.forward(crops),
         };
         let count = crops.dim(0)?;
         let planes = crops.flatten_all()?.to_vec1::<f32>()?;
@@ -95,8 +98,15 @@ impl Sface {
 
     /// The linear layer: reads 25 MB of weights, so it is worth giving it many faces at once.
     pub fn head(&self, maps: &Tensor) -> Result<Tensor> {
-        maps.flatten_from(1)?.matmul(&self.linear)?.broadcast_add(&self.bias)
+        maps.flatten_from(1)?.matmul(&self.linear)?.to_dtype(DType::F32)?.broadcast_add(&self.bias)
     }
+}
+
+/// The linear layer's weight for half-precision maps with channels last.
+#[cfg(feature = "cuda")]
+fn channels_last(weight: &Tensor) -> Result<Tensor> {
+    let maps = weight.reshape((DIMENSION, CHANNELS, LAST_SIDE, LAST_SIDE))?.permute((2, 3, 1, 0))?;
+    maps.contiguous()?.reshape(((), DIMENSION))?.to_dtype(DType::F16)
 }
 
 /// The names of all convolutions in the order in which the published graph holds them.

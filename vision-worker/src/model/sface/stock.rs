@@ -1,5 +1,4 @@
-//! The embedder's convolutions out of candle's own operations: the reference that the tests compare with, and the way of
-//! every device but the CPU.
+//! The embedder's convolutions out of candle's own operations: the reference that the tests compare with.
 
 use candle_core::{Result, Tensor};
 

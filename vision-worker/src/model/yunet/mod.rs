@@ -2,14 +2,21 @@
 //! convolutions, a feature pyramid of three levels, and for every cell of a level a score, a box and five points.
 //! Decoding the cells into faces is `detect.rs`'s business.
 
+#[cfg(feature = "cuda")]
+use candle_core::Tensor;
 use candle_core::{Device, Result};
 
 use super::layers::Backend;
 use super::weights::Weights;
 use crate::image::Picture;
 
+#[cfg(feature = "cuda")]
+mod cuda;
 mod rows;
 mod stock;
+
+#[cfg(feature = "cuda")]
+pub use cuda::{Likely, likely};
 
 /// Pixels from one cell to the next, level by level.
 pub const STRIDES: [usize; 3] = [8, 16, 32];
@@ -73,6 +80,8 @@ pub struct Yunet {
 enum Run {
     Rows(Box<rows::Network>),
     Stock(Box<stock::Network>),
+    #[cfg(feature = "cuda")]
+    Cuda(Box<cuda::Network>),
 }
 
 impl Yunet {
@@ -86,6 +95,8 @@ impl Yunet {
         let run = match weights.backend() {
             Backend::Kernels => Run::Rows(Box::new(rows::Network::load(weights, form)?)),
             Backend::Stock => Run::Stock(Box::new(stock::Network::load(weights, form)?)),
+            #[cfg(feature = "cuda")]
+            Backend::Cuda => Run::Cuda(Box::new(cuda::Network::load(weights, form)?)),
         };
         Ok(Self { run, sizes })
     }
@@ -95,6 +106,24 @@ impl Yunet {
         match &self.run {
             Run::Rows(network) => Ok(network.cells(picture)),
             Run::Stock(network) => network.cells(picture, device),
+            #[cfg(feature = "cuda")]
+            Run::Cuda(network) => {
+                let mut levels = Vec::with_capacity(STRIDES.len());
+                for cells in network.cells(&picture.tensor(device)?.unsqueeze(0)?)? {
+                    levels.push(Cells { columns: cells.dim(2)?, values: cells.flatten_all()?.to_vec1()? });
+                }
+                levels.try_into().map_err(|_| candle_core::Error::Msg("this is a bug: not three levels".to_owned()))
+            }
+        }
+    }
+
+    /// The cells of each level of pictures `[n, rows, columns, 3]` of bytes on a CUDA device, as
+    /// `[n, rows, columns, CHANNELS]`.
+    #[cfg(feature = "cuda")]
+    pub fn cells_together(&self, pictures: &Tensor) -> Result<[Tensor; 3]> {
+        match &self.run {
+            Run::Cuda(network) => network.cells(pictures),
+            Run::Rows(_) | Run::Stock(_) => candle_core::bail!("this is a bug: the detector runs on the CPU"),
         }
     }
 

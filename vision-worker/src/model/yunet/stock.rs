@@ -1,5 +1,4 @@
-//! The detector out of candle's own operations: the reference that the tests compare with, and the way of every device
-//! but the CPU.
+//! The detector out of candle's own operations: the reference that the tests compare with.
 
 use candle_core::{Device, Result, Tensor};
 

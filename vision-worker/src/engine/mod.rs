@@ -1,0 +1,106 @@
+//! Works frames off. Everyone sends them through an [`Engine`] and waits for the answer. On the CPU each frame is one
+//! thread's work ([`apart`]); a device is given many at once ([`together`]).
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use tokio::sync::{Semaphore, oneshot};
+use tracing::Span;
+
+use crate::metrics::Metrics;
+use crate::pipeline::{Analysis, FrameError, Pipeline};
+
+mod apart;
+mod together;
+
+/// A frame on its way, and who waits for its answer.
+struct Waiting {
+    since: Instant,
+    /// The frame's own span, entered while it is worked on.
+    span: Span,
+    reply: oneshot::Sender<Result<Analysis, FrameError>>,
+}
+
+/// A handle on the engine; clones share it, and its threads end with the last of them.
+#[derive(Clone)]
+pub struct Engine {
+    line: Line,
+    /// Of frames whose pixels are in memory.
+    room: Arc<Semaphore>,
+}
+
+#[derive(Clone)]
+enum Line {
+    Apart(apart::Line),
+    Together(together::Line),
+}
+
+impl Engine {
+    /// Starts its threads. How many frames may wait is the caller's to bound: a session takes no more than it offered.
+    pub fn start(pipeline: Arc<Pipeline>) -> std::io::Result<Self> {
+        if pipeline.runs_on_cpu() {
+            let line = Line::Apart(apart::Line::start(Worker::new(pipeline))?);
+            return Ok(Self { line, room: Arc::new(Semaphore::new(Semaphore::MAX_PERMITS)) });
+        }
+        Self::start_together(pipeline)
+    }
+
+    /// As [`Engine::start`], with the frames given to the networks together, whatever they run on.
+    pub fn start_together(pipeline: Arc<Pipeline>) -> std::io::Result<Self> {
+        let line = Line::Together(together::Line::start(Worker::new(pipeline))?);
+        Ok(Self { line, room: Arc::new(Semaphore::new(together::FRAMES_MAX)) })
+    }
+
+    /// The faces of a frame. A caller that stops waiting takes its frame back, if work on it has not begun.
+    pub async fn analyse(&self, jpeg: Bytes) -> Result<Analysis, FrameError> {
+        let gone = || FrameError::Internal("the engine has ended".to_owned());
+        let since = Instant::now();
+        let _room = self.room.acquire().await.map_err(|_| gone())?;
+        let (reply, answer) = oneshot::channel();
+        let frame = Waiting { since, span: Span::current(), reply };
+        match &self.line {
+            Line::Apart(line) => line.take(jpeg, frame),
+            Line::Together(line) => line.take(jpeg, frame),
+        }
+        answer.await.map_err(|_| gone())?
+    }
+}
+
+/// What the threads share.
+struct Worker {
+    pipeline: Arc<Pipeline>,
+    metrics: Metrics,
+}
+
+impl Worker {
+    fn new(pipeline: Arc<Pipeline>) -> Arc<Self> {
+        Arc::new(Self { pipeline, metrics: Metrics::new() })
+    }
+
+    /// Whether nobody waits for a frame any more.
+    fn is_skipped(&self, frame: &Waiting) -> bool {
+        let gone = frame.reply.is_closed();
+        if gone {
+            self.metrics.skipped();
+        }
+        gone
+    }
+
+    fn answer(&self, frame: Waiting, begun: Instant, analysis: Result<Analysis, FrameError>) {
+        let _entered = frame.span.enter();
+        if let Err(error @ FrameError::Internal(_)) = &analysis {
+            tracing::error!(%error, "frame failed");
+        }
+        self.metrics.answered(&analysis, begun - frame.since, begun.elapsed());
+        // The caller may have gone in the meantime; nobody else wants the answer.
+        let _ = frame.reply.send(analysis);
+    }
+}
+
+/// A panic is an error of the frames that it happened to, and ends no thread.
+fn guarded<T>(work: impl FnOnce() -> Result<T, FrameError>) -> Result<T, FrameError> {
+    catch_unwind(AssertUnwindSafe(work))
+        .unwrap_or_else(|_| Err(FrameError::Internal("the pipeline panicked".to_owned())))
+}
