@@ -1,6 +1,7 @@
 //! From the bytes of a frame to its faces: decode, detect, align, embed. Knows nothing of where frames come from.
 
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
 use candle_core::{Device, Tensor};
 use rayon::prelude::*;
@@ -94,13 +95,6 @@ struct CutFace {
     liveness: Option<f32>,
 }
 
-impl Cut {
-    /// Whether there are any.
-    pub fn has_faces(&self) -> bool {
-        !self.faces.is_empty()
-    }
-}
-
 /// What a frame shows.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Analysis {
@@ -115,6 +109,8 @@ pub struct Analysis {
 /// The model and the steps around it. May be used from several threads at once.
 pub struct Pipeline {
     model: Model,
+    /// Whose turn it is to embed on a device: its library of matrix products has room for one product's parts at a time.
+    turn: Mutex<()>,
 }
 
 impl Pipeline {
@@ -125,7 +121,7 @@ impl Pipeline {
 
     /// A pipeline around a model.
     pub fn new(model: Model) -> Self {
-        Self { model }
+        Self { model, turn: Mutex::new(()) }
     }
 
     /// What the model says about itself.
@@ -257,6 +253,7 @@ impl Pipeline {
             embedder.head(&Tensor::cat(&maps?, 0)?)?.to_vec2::<f32>()?
         } else {
             let mut embeddings = Vec::with_capacity(crops.len());
+            let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
             for crops in crops.chunks(FACES_TOGETHER) {
                 embeddings.extend(embedder.forward(&Crop::tensor_of(crops, device)?)?.to_vec2::<f32>()?);
             }

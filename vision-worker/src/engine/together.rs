@@ -1,14 +1,12 @@
-//! The way of a device, which wants many frames at once. Frames are decoded on all of the CPU's threads as they come. The
-//! device's own threads take what has been decoded as one batch, however many that are: while they are busy the next one
-//! gathers, and nobody waits for company. Crops are cut on the CPU's threads again, while the device searches the next
-//! batch, and go back to it to be embedded.
+//! The way of a device, which wants many frames at once. Frames are decoded on all of the CPU's threads as they come,
+//! searched together, cut on the CPU's threads again, and embedded together. A batch is what waits when a thread of the
+//! device is free, however many that are: while it is busy the next one gathers, and nobody waits for company.
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use bytes::Bytes;
-use rayon::prelude::*;
 
 use super::{Waiting, Worker, guarded};
 use crate::batcher;
@@ -17,11 +15,12 @@ use crate::pipeline::{Analysis, Cut, FrameError, Seen};
 /// The most frames of one batch.
 const BATCH_MAX: usize = 32;
 
-/// Frames whose pixels are in memory: a batch on the device, one that gathers, and those being decoded or cut.
+/// Frames whose pixels are in memory: batches on the device, one that gathers, and those being decoded or cut.
 pub const FRAMES_MAX: usize = 4 * BATCH_MAX;
 
-/// Each has its own queue of work on the device: while one waits for its results, the device works for the other.
-const DEVICE_THREADS: usize = 2;
+/// Threads that search. Each has its own queue of work on the device: while one brings its results home and the next
+/// batch out, the device works for the other.
+const SEARCHING: usize = 2;
 
 /// A frame, and how far it is.
 struct Frame<T> {
@@ -32,31 +31,29 @@ struct Frame<T> {
     line: Line,
 }
 
-/// What the device is to do.
-enum Work {
-    Search(Frame<Seen>),
-    Embed(Vec<Frame<Cut>>),
-}
-
 /// Where frames are given to.
 #[derive(Clone)]
 pub struct Line {
     worker: Arc<Worker>,
-    work: Sender<Work>,
+    search: Sender<Frame<Seen>>,
+    embed: Sender<Frame<Cut>>,
 }
 
 impl Line {
     /// Starts the device's threads.
     pub fn start(worker: Arc<Worker>) -> std::io::Result<Self> {
-        let (work, waiting) = channel();
-        let waiting = Arc::new(Mutex::new(waiting));
-        for index in 0..DEVICE_THREADS {
-            let (worker, waiting) = (Arc::clone(&worker), Arc::clone(&waiting));
+        let (search, to_search) = channel();
+        let (embed, to_embed) = channel();
+        let to_search = Arc::new(Mutex::new(to_search));
+        for index in 0..SEARCHING {
+            let (worker, waiting) = (Arc::clone(&worker), Arc::clone(&to_search));
             std::thread::Builder::new()
-                .name(format!("vision-device-{index}"))
-                .spawn(move || serve(&worker, &waiting))?;
+                .name(format!("vision-search-{index}"))
+                .spawn(move || searches(&worker, &waiting))?;
         }
-        Ok(Self { worker, work })
+        let of_embedder = Arc::clone(&worker);
+        std::thread::Builder::new().name("vision-embed".to_owned()).spawn(move || embeds(&of_embedder, &to_embed))?;
+        Ok(Self { worker, search, embed })
     }
 
     /// Has a frame answered.
@@ -70,9 +67,9 @@ impl Line {
             let begun = Instant::now();
             match guarded(|| worker.pipeline.see(&jpeg)) {
                 Ok(seen) => {
-                    let work = line.work.clone();
+                    let search = line.search.clone();
                     // If the threads have ended, so does the wait for the answer.
-                    let _ = work.send(Work::Search(Frame { at: seen, begun, waiting, line }));
+                    let _ = search.send(Frame { at: seen, begun, waiting, line });
                 }
                 Err(error) => worker.answer(waiting, begun, Err(error)),
             }
@@ -80,68 +77,45 @@ impl Line {
     }
 }
 
-/// A device's thread.
-fn serve(worker: &Arc<Worker>, waiting: &Mutex<Receiver<Work>>) {
+/// A thread that finds faces and has them cut out.
+fn searches(worker: &Worker, waiting: &Mutex<Receiver<Frame<Seen>>>) {
     let gather = || batcher::gather(&waiting.lock().unwrap_or_else(PoisonError::into_inner), BATCH_MAX);
-    while let Some(batch) = gather() {
-        let (mut seen, mut cut) = (Vec::new(), Vec::new());
-        for work in batch {
-            match work {
-                Work::Search(frame) if worker.is_skipped(&frame.waiting) => {}
-                Work::Search(frame) => seen.push(frame),
-                Work::Embed(frames) => cut.extend(frames),
-            }
+    while let Some(mut frames) = gather() {
+        frames.retain(|frame| !worker.is_skipped(&frame.waiting));
+        let seen: Vec<&Seen> = frames.iter().map(|frame| &frame.at).collect();
+        match guarded(|| worker.pipeline.find(&seen)) {
+            Ok(found) => frames.into_iter().zip(found).for_each(|(frame, found)| {
+                rayon::spawn(move || {
+                    let Frame { at, begun, waiting, line } = frame;
+                    let cut = guarded(|| line.worker.pipeline.cut(&at, found));
+                    drop(at);
+                    match cut {
+                        Ok(at) => {
+                            let embed = line.embed.clone();
+                            let _ = embed.send(Frame { at, begun, waiting, line });
+                        }
+                        Err(error) => line.worker.answer(waiting, begun, Err(error)),
+                    }
+                });
+            }),
+            Err(error) => frames.into_iter().for_each(|Frame { begun, waiting, .. }| {
+                worker.answer(waiting, begun, Err(error.clone()));
+            }),
         }
-        // The older ones first.
-        embed(worker, cut);
-        search(worker, seen);
     }
 }
 
-/// Finds the faces of frames and has them cut out.
-fn search(worker: &Arc<Worker>, frames: Vec<Frame<Seen>>) {
-    let Some(work) = frames.first().map(|frame| frame.line.work.clone()) else { return };
-    let seen: Vec<&Seen> = frames.iter().map(|frame| &frame.at).collect();
-    let found = match guarded(|| worker.pipeline.find(&seen)) {
-        Ok(found) => found,
-        Err(error) => return fail(worker, frames, &error),
-    };
-    let worker = Arc::clone(worker);
-    rayon::spawn(move || {
-        let cut = frames.into_par_iter().zip(found).filter_map(|(frame, found)| {
-            let Frame { at, begun, waiting, line } = frame;
-            match guarded(|| worker.pipeline.cut(&at, found)) {
-                Ok(at) => Some(Frame { at, begun, waiting, line }),
-                Err(error) => {
-                    worker.answer(waiting, begun, Err(error));
-                    None
-                }
-            }
-        });
-        // Frames without a face need no device any more.
-        let (faces, empty): (Vec<_>, Vec<_>) = cut.partition(|frame| frame.at.has_faces());
-        embed(&worker, empty);
-        if !faces.is_empty() {
-            let _ = work.send(Work::Embed(faces));
+/// The thread that embeds faces and answers their frames.
+fn embeds(worker: &Worker, waiting: &Receiver<Frame<Cut>>) {
+    while let Some(frames) = batcher::gather(waiting, BATCH_MAX) {
+        let (cut, rest): (Vec<Cut>, Vec<(Instant, Waiting)>) =
+            frames.into_iter().map(|Frame { at, begun, waiting, .. }| (at, (begun, waiting))).unzip();
+        let analyses: Vec<Result<Analysis, FrameError>> = match guarded(|| worker.pipeline.recognise(cut)) {
+            Ok(analyses) => analyses.into_iter().map(Ok).collect(),
+            Err(error) => vec![Err(error); rest.len()],
+        };
+        for ((begun, waiting), analysis) in rest.into_iter().zip(analyses) {
+            worker.answer(waiting, begun, analysis);
         }
-    });
-}
-
-/// Embeds the faces of frames and answers them.
-fn embed(worker: &Worker, frames: Vec<Frame<Cut>>) {
-    let (at, rest): (Vec<Cut>, Vec<_>) =
-        frames.into_iter().map(|Frame { at, begun, waiting, line }| (at, (begun, waiting, line))).unzip();
-    let analyses: Vec<Result<Analysis, FrameError>> = match guarded(|| worker.pipeline.recognise(at)) {
-        Ok(analyses) => analyses.into_iter().map(Ok).collect(),
-        Err(error) => rest.iter().map(|_| Err(error.clone())).collect(),
-    };
-    for ((begun, waiting, _), analysis) in rest.into_iter().zip(analyses) {
-        worker.answer(waiting, begun, analysis);
-    }
-}
-
-fn fail<T>(worker: &Worker, frames: Vec<Frame<T>>, error: &FrameError) {
-    for frame in frames {
-        worker.answer(frame.waiting, frame.begun, Err(error.clone()));
     }
 }
