@@ -1,6 +1,7 @@
 //! On a GPU: the networks beside PyTorch in its own forms there, with the batches in the device's memory; frames through
 //! the worker's engine, decoding included; and frames of 64 cameras through the real platform and the real worker. What
-//! the last two reach is compared with what the networks alone would do.
+//! the last two reach is compared with what the networks alone would do. `--only networks`, `engine` or `platform` leaves
+//! the others out.
 
 use std::{
     env, fs,
@@ -65,7 +66,7 @@ pub fn measure(turns: usize) {
     let bench = Bench { model, device, picture, crop };
 
     let mut report = Report::new("vision-cuda");
-    if !env::args().any(|argument| argument == "--no-peer") {
+    if wanted("networks") {
         let graphs = Peer::onnxruntime().graphs();
         let mut pytorch = Peer::pytorch(&graphs);
         for (network, batch, modes) in BATCHES {
@@ -81,7 +82,7 @@ pub fn measure(turns: usize) {
     for (faces, jpeg) in &frames {
         let networks: Vec<f64> = (0..turns).map(|_| bench.frames_a_second(*faces)).collect();
         report.add(Figure::alone(format!("networks alone, frames of {faces} faces"), "/s", &networks, None));
-        for at_once in AT_ONCE {
+        for at_once in AT_ONCE.into_iter().filter(|_| wanted("engine")) {
             let busy = Busy::start();
             let rates: Vec<f64> = (0..turns.min(2)).map(|_| rate(&pipeline, jpeg, at_once, SPAN).unwrap()).collect();
             let what = format!("engine, frames of {faces} faces, {at_once} at once");
@@ -91,7 +92,7 @@ pub fn measure(turns: usize) {
         }
     }
     drop((pipeline, bench));
-    for (faces, jpeg) in &frames {
+    for (faces, jpeg) in frames.iter().filter(|_| wanted("platform")) {
         let networks = report.ours(&format!("networks alone, frames of {faces} faces")).unwrap();
         let busy = Busy::start();
         let rate = runtime.block_on(through_the_platform(jpeg, *faces));
@@ -101,6 +102,13 @@ pub fn measure(turns: usize) {
         report.add(Figure::alone(format!("{what}: device busy"), "%", &[busy.share()], None));
     }
     report.publish().unwrap();
+}
+
+/// Whether a part of the measurements is to be done.
+fn wanted(part: &str) -> bool {
+    let arguments: Vec<String> = env::args().collect();
+    let only = arguments.iter().position(|argument| argument == "--only").and_then(|at| arguments.get(at + 1));
+    only.is_none_or(|only| only == part)
 }
 
 struct Bench {
@@ -197,9 +205,8 @@ async fn through_the_platform(jpeg: &Bytes, faces: usize) -> f64 {
     let rate = rate_of(&done).await;
     for camera in cameras {
         camera.abort();
-        if let Err(error) = camera.await {
-            assert!(error.is_cancelled(), "a camera with frames of {faces} faces: {error}");
-        }
+        let Err(error) = camera.await;
+        assert!(error.is_cancelled(), "a camera with frames of {faces} faces: {error}");
     }
     drop(worker);
     rate
