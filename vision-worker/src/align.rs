@@ -73,6 +73,30 @@ fn mean(points: &[Point; 5]) -> Point {
     sum.scaled(0.2, 0.2)
 }
 
+/// Where a crop lies in its picture.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Placement {
+    into_picture: Similarity,
+    samples: usize,
+}
+
+impl Placement {
+    /// Of the face with these landmarks; `None` if they are one point.
+    pub fn of(landmarks: &[Point; 5]) -> Option<Self> {
+        let into_picture = inverse(&Similarity::between(landmarks, &TEMPLATE)?);
+        // A crop's pixel covers `scale` pixels of the picture along each side.
+        let samples = into_picture.scale().round().clamp(1.0, SAMPLES_MAX) as usize;
+        Some(Self { into_picture, samples })
+    }
+
+    /// The similarity that takes the crop's pixels into the picture, as `a`, `b`, `dx` and `dy` of [`Similarity`], and the
+    /// samples along each side of a pixel.
+    pub fn numbers(&self) -> [f32; 5] {
+        let Similarity { a, b, dx, dy } = self.into_picture;
+        [a, b, dx, dy, self.samples as f32]
+    }
+}
+
 /// An aligned face: `SIDE * SIDE` pixels as three planes, red, green and blue, 0 to 255.
 #[derive(Clone, PartialEq)]
 pub struct Crop {
@@ -89,9 +113,7 @@ impl Crop {
 
     /// Cuts a face out of the picture it was found in; `None` if its five points are one.
     pub fn cut(picture: &Picture, landmarks: &[Point; 5]) -> Option<Self> {
-        let into_picture = inverse(&Similarity::between(landmarks, &TEMPLATE)?);
-        // A crop's pixel covers `scale` pixels of the picture along each side.
-        let samples = into_picture.scale().round().clamp(1.0, SAMPLES_MAX) as usize;
+        let Placement { into_picture, samples } = Placement::of(landmarks)?;
         let offsets: Vec<f32> = (0..samples).map(|sample| (sample as f32 + 0.5) / samples as f32 - 0.5).collect();
         let share = 1.0 / (samples * samples) as f32;
         let mut planes = vec![0.0; 3 * SIDE * SIDE];

@@ -7,11 +7,15 @@ use candle_core::{Device, Tensor};
 use rayon::prelude::*;
 
 use crate::align::Crop;
+#[cfg(feature = "cuda")]
+use crate::align::Placement;
 use crate::detect::{self, Detection};
 use crate::geometry::{Point, Rectangle};
 use crate::image::Picture;
 use crate::liveness;
 use crate::model::card::Card;
+#[cfg(feature = "cuda")]
+use crate::model::cuda;
 use crate::model::{Model, ModelError};
 use crate::quality::{Measures, quality};
 
@@ -85,14 +89,17 @@ pub struct Seen {
 pub struct Cut {
     width: usize,
     height: usize,
-    faces: Vec<CutFace>,
+    faces: Vec<(Detection, Measures)>,
+    liveness: Vec<Option<f32>>,
+    crops: Crops,
 }
 
-struct CutFace {
-    face: Detection,
-    crop: Crop,
-    measures: Measures,
-    liveness: Option<f32>,
+/// As many crops as there are faces.
+enum Crops {
+    Here(Vec<Crop>),
+    /// `[faces, 3, SIDE, SIDE]`.
+    #[cfg(feature = "cuda")]
+    OnDevice(Tensor),
 }
 
 /// What a frame shows.
@@ -142,8 +149,7 @@ impl Pipeline {
     /// The faces of a JPEG frame, and its size.
     pub fn analyse(&self, jpeg: &[u8]) -> Result<Analysis, FrameError> {
         let seen = self.see(jpeg)?;
-        let found = self.find(&[&seen])?.pop().unwrap_or_default();
-        let analysis = self.recognise(vec![self.cut(&seen, found)?])?.pop();
+        let analysis = self.recognise(self.search(&[&seen])?)?.pop();
         analysis.ok_or_else(|| FrameError::Internal("this is a bug: a frame without an analysis".to_owned()))
     }
 
@@ -162,24 +168,35 @@ impl Pipeline {
         })
     }
 
-    /// The second: the faces of each frame. On a device those of one size are searched together.
-    pub fn find(&self, seen: &[&Seen]) -> Result<Vec<Vec<Detection>>, FrameError> {
+    /// The second: the faces of each frame, cut out and measured. On a device frames of one size are searched together.
+    pub fn search(&self, seen: &[&Seen]) -> Result<Vec<Cut>, FrameError> {
         #[cfg(feature = "cuda")]
         if !self.runs_on_cpu() {
-            return self.find_together(seen);
+            return self.search_together(seen);
         }
-        seen.iter().map(|seen| self.detect(&seen.picture)).collect()
+        let search = |seen: &&Seen| self.cut(&seen.picture, self.detect(&seen.picture)?);
+        seen.iter().map(search).collect()
+    }
+
+    fn cut(&self, picture: &Picture, found: Vec<Detection>) -> Result<Cut, FrameError> {
+        let crops = found.into_par_iter().filter_map(|face| {
+            let crop = Crop::cut(picture, &face.landmarks)?;
+            let measures = Measures::of(&face, &crop);
+            Some(((face, measures), crop))
+        });
+        let (faces, crops) = crops.unzip();
+        self.described(picture, faces, Crops::Here(crops))
     }
 
     #[cfg(feature = "cuda")]
-    fn find_together(&self, seen: &[&Seen]) -> Result<Vec<Vec<Detection>>, FrameError> {
+    fn search_together(&self, seen: &[&Seen]) -> Result<Vec<Cut>, FrameError> {
         use std::collections::BTreeMap;
 
         let mut sizes: BTreeMap<(usize, usize), Vec<usize>> = BTreeMap::new();
         for (index, Seen { picture, .. }) in seen.iter().enumerate() {
             sizes.entry((picture.width, picture.height)).or_default().push(index);
         }
-        let mut found = vec![Vec::new(); seen.len()];
+        let mut cut: BTreeMap<usize, Cut> = BTreeMap::new();
         for ((width, height), members) in sizes {
             for members in members.chunks((PIXELS_TOGETHER / (width * height)).max(1)) {
                 let pictures = members.iter().map(|&index| match &seen[index].on_device {
@@ -187,35 +204,62 @@ impl Pipeline {
                     None => seen[index].picture.tensor(&self.model.device),
                 });
                 let pictures = Tensor::stack(&pictures.collect::<Result<Vec<_>, _>>()?, 0)?;
-                let faces = detect::detect_together(&self.model.detector, &pictures)?;
-                members.iter().zip(faces).for_each(|(&index, faces)| found[index] = faces);
+                let found = detect::detect_together(&self.model.detector, &pictures)?;
+                let frames = members.iter().map(|&index| &seen[index].picture);
+                let frames = self.cut_together(&pictures, &frames.collect::<Vec<_>>(), found)?;
+                cut.extend(members.iter().copied().zip(frames));
             }
         }
-        Ok(found)
+        Ok(cut.into_values().collect())
     }
 
-    /// The third: the faces cut out of their frame and measured.
-    pub fn cut(&self, seen: &Seen, found: Vec<Detection>) -> Result<Cut, FrameError> {
-        let picture = &seen.picture;
-        let crops = found.into_par_iter().filter_map(|face| {
-            let crop = Crop::cut(picture, &face.landmarks)?;
-            let measures = Measures::of(&face, &crop);
-            Some((face, crop, measures))
+    /// As [`Pipeline::cut`], for pictures that the device has.
+    #[cfg(feature = "cuda")]
+    fn cut_together(
+        &self,
+        pictures: &Tensor,
+        frames: &[&Picture],
+        found: Vec<Vec<Detection>>,
+    ) -> Result<Vec<Cut>, FrameError> {
+        let found = found.into_iter().map(|faces| {
+            let placed = |face: Detection| Placement::of(&face.landmarks).map(|placement| (face, placement));
+            faces.into_iter().filter_map(placed).collect::<Vec<_>>()
         });
-        let crops: Vec<_> = crops.collect();
-        let bounds: Vec<Rectangle> = crops.iter().map(|(face, ..)| face.bounds).collect();
-        let faces = crops.into_iter().zip(self.liveness(picture, &bounds)?);
-        let faces = faces.map(|((face, crop, measures), liveness)| CutFace { face, crop, measures, liveness });
-        Ok(Cut { width: picture.width, height: picture.height, faces: faces.collect() })
+        let found: Vec<_> = found.collect();
+        let placed = found.iter().enumerate().flat_map(|(index, faces)| faces.iter().map(move |face| (index, face.1)));
+        let placed: Vec<_> = placed.collect();
+        if placed.is_empty() {
+            let nothing = frames.iter().map(|picture| self.described(picture, vec![], Crops::Here(vec![])));
+            return nothing.collect();
+        }
+        let (crops, measures) = cuda::cut(pictures, &placed)?;
+        let measures = measures.flatten_all()?.to_vec1::<f32>()?;
+        let (mut measures, mut first) = (measures.as_chunks::<4>().0.iter(), 0);
+        let frames = frames.iter().zip(found).map(|(picture, faces)| {
+            let of_frame = crops.narrow(0, first, faces.len())?;
+            first += faces.len();
+            let faces = faces.into_iter().zip(&mut measures).map(|((face, _), numbers)| {
+                let measures = Measures::new(&face, *numbers);
+                (face, measures)
+            });
+            self.described(picture, faces.collect(), Crops::OnDevice(of_frame))
+        });
+        frames.collect()
+    }
+
+    /// Faces that were cut out, with what else is to be said of them.
+    fn described(&self, picture: &Picture, faces: Vec<(Detection, Measures)>, crops: Crops) -> Result<Cut, FrameError> {
+        let bounds: Vec<Rectangle> = faces.iter().map(|(face, _)| face.bounds).collect();
+        let liveness = self.liveness(picture, &bounds)?;
+        Ok(Cut { width: picture.width, height: picture.height, faces, liveness, crops })
     }
 
     /// The last: the faces of several frames embedded.
     pub fn recognise(&self, frames: Vec<Cut>) -> Result<Vec<Analysis>, FrameError> {
-        let crops: Vec<&Crop> = frames.iter().flat_map(|frame| frame.faces.iter().map(|face| &face.crop)).collect();
-        let mut embeddings = self.embed(&crops)?.into_iter();
-        let analysis = |Cut { width, height, faces }| {
-            let faces = faces.into_iter().zip(embeddings.by_ref());
-            let faces = faces.map(|(CutFace { face, measures, liveness, .. }, embedding)| Face {
+        let mut embeddings = self.embed_cut(&frames)?.into_iter();
+        let analysis = |Cut { width, height, faces, liveness, .. }| {
+            let faces = Vec::into_iter(faces).zip(liveness).zip(embeddings.by_ref());
+            let faces = faces.map(|(((face, measures), liveness), embedding): (((Detection, _), _), _)| Face {
                 quality: quality(&face, &measures),
                 bounds: face.bounds,
                 landmarks: face.landmarks,
@@ -227,6 +271,25 @@ impl Pipeline {
             Analysis { width, height, faces: faces.collect() }
         };
         Ok(frames.into_iter().map(analysis).collect())
+    }
+
+    /// The embeddings of all faces of all frames, one after the other.
+    fn embed_cut(&self, frames: &[Cut]) -> Result<Vec<Vec<f32>>, FrameError> {
+        let mut here = Vec::new();
+        #[cfg(feature = "cuda")]
+        let mut on_device = Vec::new();
+        for frame in frames.iter().filter(|frame| !frame.faces.is_empty()) {
+            match &frame.crops {
+                Crops::Here(crops) => here.extend(crops),
+                #[cfg(feature = "cuda")]
+                Crops::OnDevice(crops) => on_device.push(crops),
+            }
+        }
+        #[cfg(feature = "cuda")]
+        if !on_device.is_empty() {
+            return self.embed_on_device(&Tensor::cat(&on_device, 0)?);
+        }
+        self.embed(&here)
     }
 
     /// The detector alone.
@@ -246,29 +309,35 @@ impl Pipeline {
             return Ok(Vec::new());
         }
         let Model { embedder, device, .. } = &self.model;
-        // On the CPU each face runs on its own thread; a device wants them together.
-        let mut embeddings = if device.is_cpu() {
-            let trunk = |crop: &&Crop| embedder.trunk(&crop.tensor(device)?);
-            let maps: Result<Vec<_>, _> = crops.par_iter().map(trunk).collect();
-            embedder.head(&Tensor::cat(&maps?, 0)?)?.to_vec2::<f32>()?
-        } else {
-            let mut embeddings = Vec::with_capacity(crops.len());
-            let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
-            for crops in crops.chunks(FACES_TOGETHER) {
-                embeddings.extend(embedder.forward(&Crop::tensor_of(crops, device)?)?.to_vec2::<f32>()?);
-            }
-            embeddings
-        };
-        embeddings.iter_mut().try_for_each(|embedding| normalise(embedding))?;
-        Ok(embeddings)
+        if !device.is_cpu() {
+            return self.embed_on_device(&Crop::tensor_of(crops, device)?);
+        }
+        // Each face runs on its own thread.
+        let trunk = |crop: &&Crop| embedder.trunk(&crop.tensor(device)?);
+        let maps: Result<Vec<_>, _> = crops.par_iter().map(trunk).collect();
+        let embeddings = embedder.head(&Tensor::cat(&maps?, 0)?)?.to_vec2::<f32>()?;
+        embeddings.into_iter().map(normalised).collect()
+    }
+
+    /// As [`Pipeline::embed`], for crops `[n, 3, SIDE, SIDE]` that a device has.
+    fn embed_on_device(&self, crops: &Tensor) -> Result<Vec<Vec<f32>>, FrameError> {
+        let count = crops.dim(0)?;
+        let mut embeddings = Vec::with_capacity(count);
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        for first in (0..count).step_by(FACES_TOGETHER) {
+            let crops = crops.narrow(0, first, FACES_TOGETHER.min(count - first))?;
+            let numbers = self.model.embedder.forward(&crops)?.flatten_all()?.to_vec1::<f32>()?;
+            embeddings.extend(numbers.chunks_exact(self.card().embedder.dimension).map(<[f32]>::to_vec));
+        }
+        embeddings.into_iter().map(normalised).collect()
     }
 }
 
-fn normalise(embedding: &mut [f32]) -> Result<(), FrameError> {
+fn normalised(mut embedding: Vec<f32>) -> Result<Vec<f32>, FrameError> {
     let length = embedding.iter().map(|value| value * value).sum::<f32>().sqrt();
     if !(length.is_finite() && length > 0.0) {
         return Err(FrameError::Internal("an embedding has no length".to_owned()));
     }
     embedding.iter_mut().for_each(|value| *value /= length);
-    Ok(())
+    Ok(embedding)
 }

@@ -44,7 +44,12 @@ impl Measures {
             count += 1.0;
         }
         let (brightness, colour) = (brightness / count, colour / count);
-        Self { sharpness: sharpness(crop), brightness, colour, turn: turn(face), visible: crop.visible() }
+        Self::new(face, [sharpness(crop), brightness, colour, crop.visible()])
+    }
+
+    /// Of a face whose crop has this sharpness, brightness, colour and visible share.
+    pub fn new(face: &Detection, [sharpness, brightness, colour, visible]: [f32; 4]) -> Self {
+        Self { sharpness, brightness, colour, turn: turn(face), visible }
     }
 }
 

@@ -71,10 +71,7 @@ pub fn measure(turns: usize) {
         let mut pytorch = Peer::pytorch(&graphs);
         for (network, batch, modes) in BATCHES {
             for mode in modes {
-                let begun = Instant::now();
-                let figure = bench.beside(&mut pytorch, network, batch, mode, turns);
-                println!("{network} {batch} {mode}: {:.1} s", begun.elapsed().as_secs_f64());
-                report.add(figure);
+                report.add(bench.beside(&mut pytorch, network, batch, mode, turns));
             }
         }
     }
@@ -141,6 +138,7 @@ impl Bench {
         let (our_times, their_times) = (times(ours(10)), times(theirs(10)));
         let pairs: Vec<(f64, f64)> = (0..turns).map(|_| (ours(our_times), theirs(their_times))).collect();
         let (ours, theirs): (Vec<f64>, Vec<f64>) = pairs.into_iter().unzip();
+        println!("{network}, batch {batch}: {:.1} us, PyTorch {mode} {:.1} us", median(&ours), median(&theirs));
         let target = (mode == "compiled16").then_some(Target::RatioAtMost(1.0));
         Figure::beside(format!("{network}, batch {batch}, beside PyTorch {mode}"), "us", &ours, &theirs, target)
     }
@@ -182,7 +180,8 @@ async fn rate_of(done: &AtomicUsize) -> f64 {
 async fn through_the_platform(jpeg: &Bytes, faces: usize) -> f64 {
     let live = Live::serve(&[]).await;
     live.community(quick_policy(3_600_000, 7_200_000)).await;
-    let worker = live.worker(&[("GATEPOST_DEVICE", "cuda")]).await;
+    let mut worker = live.worker(&[("GATEPOST_DEVICE", "cuda"), ("GATEPOST_METRICS_ADDRESS", "127.0.0.1:0")]).await;
+    let metrics = worker.says("metrics served bound=").await.unwrap();
     let key = live.camera_key().await;
     let done = Arc::new(AtomicUsize::new(0));
     let mut cameras = Vec::new();
@@ -208,6 +207,8 @@ async fn through_the_platform(jpeg: &Bytes, faces: usize) -> f64 {
         let Err(error) = camera.await;
         assert!(error.is_cancelled(), "a camera with frames of {faces} faces: {error}");
     }
+    let metrics = reqwest::get(format!("http://{}/metrics", metrics.trim())).await.unwrap().text().await.unwrap();
+    metrics.lines().filter(|line| line.contains("_sum") || line.contains("_count")).for_each(|line| println!("{line}"));
     drop(worker);
     rate
 }

@@ -29,15 +29,24 @@ class Network(torch.nn.Module):
     def __init__(self, path):
         super().__init__()
         graph = onnx.load(path).graph
-        self.nodes = [(node, {a.name: helper.get_attribute_value(a) for a in node.attribute}) for node in graph.node]
-        self.weights = {tensor.name: torch.from_numpy(numpy_helper.to_array(tensor).copy()) for tensor in graph.initializer}
+        number = lambda tensor: torch.from_numpy(numpy_helper.to_array(tensor).copy())
+        self.weights = {tensor.name: number(tensor) for tensor in graph.initializer}
+        # In words that PyTorch's compiler understands.
+        self.nodes = []
+        for node in graph.node:
+            attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
+            if node.op_type == "Constant":
+                self.weights[node.output[0]] = number(attributes["value"])
+            else:
+                self.nodes.append((node.op_type, attributes, list(node.input), node.output[0]))
+        self.shapes = {name: value.tolist() for name, value in self.weights.items() if not value.is_floating_point()}
         self.entry, self.exits = graph.input[0].name, [output.name for output in graph.output]
 
     def forward(self, pixels):
-        values = {**self.weights, self.entry: pixels}
-        for node, attributes in self.nodes:
-            arguments = [values[name] if name else None for name in node.input]
-            values[node.output[0]] = getattr(self, node.op_type)(attributes, *arguments)
+        values = {**self.weights, **self.shapes, self.entry: pixels}
+        for kind, attributes, inputs, output in self.nodes:
+            arguments = [values[name] if name else None for name in inputs]
+            values[output] = getattr(self, kind)(attributes, *arguments)
         return tuple(values[name] for name in self.exits)
 
     def Conv(self, attributes, x, weight, bias=None):
@@ -58,14 +67,10 @@ class Network(torch.nn.Module):
         return functional.interpolate(x, scale_factor=2.0, mode="nearest")
 
     def Reshape(self, _, x, shape):
-        shape = shape.tolist()
         return x.reshape([x.shape[0], *shape[1:]])
 
     def Gemm(self, _, x, weight, bias):
         return functional.linear(x, weight, bias)
-
-    def Constant(self, attributes, *_):
-        return torch.from_numpy(numpy_helper.to_array(attributes["value"]).copy())
 
     def Transpose(self, attributes, x):
         return x.permute(attributes["perm"])
@@ -124,7 +129,7 @@ def load_cuda(mode, name, batch):
                 network.weights[key] = weight.to(number).to(**there) if weight.dim() == 4 else weight.to(number).cuda()
         batch_of = torch.from_numpy(pixels).to(number).to(**there)
         # With CUDA graphs, so that no time goes into launching.
-        run = torch.compile(network, mode="reduce-overhead", dynamic=False) if "compiled" in mode else network
+        run = torch.compile(network, mode="reduce-overhead", dynamic=False, fullgraph=True) if "compiled" in mode else network
         for _ in range(3):
             outputs = [output.float().cpu().numpy().ravel() for output in run(batch_of)]
         reference = onnxruntime.InferenceSession(FILES[name], providers=["CPUExecutionProvider"])

@@ -79,8 +79,9 @@ pub fn bench(options: &Options) -> anyhow::Result<Report> {
     let photograph = Picture::decode(&std::fs::read(&options.photograph).with_context(name)?).with_context(name)?;
     let model = Model::load(&options.models, &options.device)?;
     let limits = Limits::of(&model, Machine::measure());
+    let on_cpu = options.device.is_cpu();
     // A core's limits are no device's.
-    let limit = |ms: f64| options.device.is_cpu().then_some(ms);
+    let limit = |ms: f64| on_cpu.then_some(ms);
     let pipeline = Arc::new(Pipeline::new(model));
     let faces = pipeline.detect(&photograph)?;
     anyhow::ensure!(faces.len() == 1, "{}: {} faces, one is needed", name(), faces.len());
@@ -100,12 +101,10 @@ pub fn bench(options: &Options) -> anyhow::Result<Report> {
     let judges = !pipeline.card().liveness.is_empty();
     let crop = Crop::cut(&picture, &landmarks).context("the face's points are one")?;
 
-    // A device does one thing at a time, and does it for every thread.
-    let most = if options.device.is_cpu() { std::thread::available_parallelism()?.get() } else { 1 };
+    let most = std::thread::available_parallelism()?.get();
     let mut counts = vec![1, most];
     counts.dedup();
-    let together =
-        if options.device.is_cpu() { 0 } else { SEARCHED.len() + EMBEDDED.len() + AT_ONCE.len() * frames.len() };
+    let together = if on_cpu { 0 } else { SEARCHED.len() + EMBEDDED.len() + AT_ONCE.len() * frames.len() };
     let bar = progress((counts.len() * (4 + usize::from(judges) + frames.len()) + together) as u64);
     let mut report = Report {
         model: pipeline.card().id.clone(),
@@ -122,6 +121,10 @@ pub fn bench(options: &Options) -> anyhow::Result<Report> {
             bar.inc(1);
         };
         measure("decode 720p".to_owned(), None, &|| drop(black_box(Picture::decode(one))));
+        // A device does one thing at a time, and does it for every thread.
+        if !on_cpu && threads > 1 {
+            continue;
+        }
         measure("detect at 720p".to_owned(), limit(limits.detect), &|| drop(black_box(pipeline.detect(&picture))));
         measure("align a face".to_owned(), None, &|| drop(black_box(Crop::cut(&picture, &landmarks))));
         measure("embed a face".to_owned(), limit(limits.embed), &|| drop(black_box(pipeline.embed(&[&crop]))));
@@ -134,7 +137,7 @@ pub fn bench(options: &Options) -> anyhow::Result<Report> {
             measure(what, None, &|| drop(black_box(pipeline.analyse(jpeg))));
         }
     }
-    if !options.device.is_cpu() {
+    if !on_cpu {
         let mut measure = |what: String, count: usize, work: &(dyn Fn() + Sync)| {
             bar.set_message(what.clone());
             let taken: f64 = repeat(options.each, 1, work).concat().iter().copied().fold(f64::INFINITY, f64::min);
@@ -145,7 +148,7 @@ pub fn bench(options: &Options) -> anyhow::Result<Report> {
         let seen = pipeline.see(one)?;
         for count in SEARCHED {
             let pictures = vec![&seen; count];
-            measure(format!("detect, {count} together"), count, &|| drop(black_box(pipeline.find(&pictures))));
+            measure(format!("search, {count} together"), count, &|| drop(black_box(pipeline.search(&pictures))));
         }
         for count in EMBEDDED {
             let crops = vec![&crop; count];

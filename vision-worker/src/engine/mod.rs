@@ -79,6 +79,19 @@ impl Worker {
         Arc::new(Self { pipeline, metrics: Metrics::new() })
     }
 
+    /// A step of the pipeline for so many frames. A panic is an error of those frames, and ends no thread.
+    fn step<T>(
+        &self,
+        step: &'static str,
+        frames: usize,
+        work: impl FnOnce() -> Result<T, FrameError>,
+    ) -> Result<T, FrameError> {
+        let begun = Instant::now();
+        let done = guarded(work);
+        self.metrics.step(step, frames, begun.elapsed());
+        done
+    }
+
     /// Whether nobody waits for a frame any more.
     fn is_skipped(&self, frame: &Waiting) -> bool {
         let gone = frame.reply.is_closed();
@@ -99,7 +112,6 @@ impl Worker {
     }
 }
 
-/// A panic is an error of the frames that it happened to, and ends no thread.
 fn guarded<T>(work: impl FnOnce() -> Result<T, FrameError>) -> Result<T, FrameError> {
     catch_unwind(AssertUnwindSafe(work))
         .unwrap_or_else(|_| Err(FrameError::Internal("the pipeline panicked".to_owned())))

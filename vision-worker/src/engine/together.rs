@@ -1,5 +1,5 @@
-//! The way of a device, which wants many frames at once. Frames are decoded on all of the CPU's threads as they come,
-//! searched together, cut on the CPU's threads again, and embedded together. A batch is what waits when a thread of the
+//! The way of a device, which wants many frames at once. Frames are decoded on all of the CPU's threads as they come, then
+//! searched together, then their faces are embedded together. A batch is what waits when a thread of the
 //! device is free, however many that are: while it is busy the next one gathers, and nobody waits for company.
 
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -8,14 +8,14 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use super::{Waiting, Worker, guarded};
+use super::{Waiting, Worker};
 use crate::batcher;
 use crate::pipeline::{Analysis, Cut, FrameError, Seen};
 
 /// The most frames of one batch.
 const BATCH_MAX: usize = 32;
 
-/// Frames whose pixels are in memory: batches on the device, one that gathers, and those being decoded or cut.
+/// Frames whose pixels are in memory: batches on the device, one that gathers, and those being decoded.
 pub const FRAMES_MAX: usize = 4 * BATCH_MAX;
 
 /// Threads that search. Each has its own queue of work on the device: while one brings its results home and the next
@@ -65,7 +65,7 @@ impl Line {
                 return;
             }
             let begun = Instant::now();
-            match guarded(|| worker.pipeline.see(&jpeg)) {
+            match worker.step("decode", 1, || worker.pipeline.see(&jpeg)) {
                 Ok(seen) => {
                     let search = line.search.clone();
                     // If the threads have ended, so does the wait for the answer.
@@ -77,26 +77,16 @@ impl Line {
     }
 }
 
-/// A thread that finds faces and has them cut out.
+/// A thread that finds faces and cuts them out.
 fn searches(worker: &Worker, waiting: &Mutex<Receiver<Frame<Seen>>>) {
     let gather = || batcher::gather(&waiting.lock().unwrap_or_else(PoisonError::into_inner), BATCH_MAX);
     while let Some(mut frames) = gather() {
         frames.retain(|frame| !worker.is_skipped(&frame.waiting));
         let seen: Vec<&Seen> = frames.iter().map(|frame| &frame.at).collect();
-        match guarded(|| worker.pipeline.find(&seen)) {
-            Ok(found) => frames.into_iter().zip(found).for_each(|(frame, found)| {
-                rayon::spawn(move || {
-                    let Frame { at, begun, waiting, line } = frame;
-                    let cut = guarded(|| line.worker.pipeline.cut(&at, found));
-                    drop(at);
-                    match cut {
-                        Ok(at) => {
-                            let embed = line.embed.clone();
-                            let _ = embed.send(Frame { at, begun, waiting, line });
-                        }
-                        Err(error) => line.worker.answer(waiting, begun, Err(error)),
-                    }
-                });
+        match worker.step("search", seen.len(), || worker.pipeline.search(&seen)) {
+            Ok(cut) => frames.into_iter().zip(cut).for_each(|(Frame { begun, waiting, line, .. }, at)| {
+                let embed = line.embed.clone();
+                let _ = embed.send(Frame { at, begun, waiting, line });
             }),
             Err(error) => frames.into_iter().for_each(|Frame { begun, waiting, .. }| {
                 worker.answer(waiting, begun, Err(error.clone()));
@@ -110,10 +100,11 @@ fn embeds(worker: &Worker, waiting: &Receiver<Frame<Cut>>) {
     while let Some(frames) = batcher::gather(waiting, BATCH_MAX) {
         let (cut, rest): (Vec<Cut>, Vec<(Instant, Waiting)>) =
             frames.into_iter().map(|Frame { at, begun, waiting, .. }| (at, (begun, waiting))).unzip();
-        let analyses: Vec<Result<Analysis, FrameError>> = match guarded(|| worker.pipeline.recognise(cut)) {
-            Ok(analyses) => analyses.into_iter().map(Ok).collect(),
-            Err(error) => vec![Err(error); rest.len()],
-        };
+        let analyses: Vec<Result<Analysis, FrameError>> =
+            match worker.step("embed", rest.len(), || worker.pipeline.recognise(cut)) {
+                Ok(analyses) => analyses.into_iter().map(Ok).collect(),
+                Err(error) => vec![Err(error); rest.len()],
+            };
         for ((begun, waiting), analysis) in rest.into_iter().zip(analyses) {
             worker.answer(waiting, begun, analysis);
         }

@@ -2,12 +2,16 @@
 //! a device. By how much half precision may move a number is written beside each.
 
 use candle_core::{Device, Tensor};
+use gatepost_vision::align::{Crop, Placement, TEMPLATE};
+use gatepost_vision::detect::Detection;
+use gatepost_vision::geometry::{Point, Rectangle};
 use gatepost_vision::image::Picture;
 use gatepost_vision::model::Model;
-use gatepost_vision::model::cuda::shrink;
+use gatepost_vision::model::cuda::{cut, shrink};
 use gatepost_vision::model::layers::Backend;
 use gatepost_vision::model::weights::Weights;
 use gatepost_vision::model::yunet::{Form, Yunet, likely};
+use gatepost_vision::quality::Measures;
 
 use crate::architectures::normal_form;
 use crate::support::{device, model_folder, noise, photograph, similarity};
@@ -20,7 +24,11 @@ fn bytes(shape: &[usize], seed: u32) -> Tensor {
 }
 
 fn picture(width: usize, height: usize) -> Picture {
-    let numbers = bytes(&[height * width * 3], 5).to_vec1::<f32>().unwrap();
+    picture_of(width, height, 5)
+}
+
+fn picture_of(width: usize, height: usize, seed: u32) -> Picture {
+    let numbers = bytes(&[height * width * 3], seed).to_vec1::<f32>().unwrap();
     Picture { width, height, rgb: numbers.into_iter().map(|number| number as u8).collect() }
 }
 
@@ -77,6 +85,60 @@ fn the_embedder_agrees_with_stock_candle() {
                 similarity(found, expected) / (similarity(found, found) * similarity(expected, expected)).sqrt();
             println!("{cosine}");
             assert!(cosine > 0.9999, "{cosine}");
+        }
+    }
+}
+
+/// A batch that fills the device says of each of its members what it says of one alone.
+#[test]
+fn large_batches_agree_with_small_ones() {
+    let (cuda, _) = models();
+    let pictures: Vec<Tensor> = (0..32).map(|index| picture_of(1280, 720, index).tensor(device()).unwrap()).collect();
+    let together = cuda.detector.cells_together(&Tensor::stack(&pictures, 0).unwrap()).unwrap();
+    let crops = bytes(&[128, 3, 112, 112], 8).to_device(device()).unwrap();
+    let embeddings = cuda.embedder.forward(&crops).unwrap().to_vec2::<f32>().unwrap();
+    for member in [0, 17, 31] {
+        let alone = cuda.detector.cells_together(&pictures[member].unsqueeze(0).unwrap()).unwrap();
+        for (together, alone) in together.iter().zip(&alone) {
+            let numbers = |cells: Tensor| cells.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+            assert!(numbers(together.get(member).unwrap()) == numbers(alone.get(0).unwrap()), "{member}");
+        }
+        let alone = cuda.embedder.forward(&crops.narrow(0, 4 * member, 1).unwrap()).unwrap().to_vec2::<f32>().unwrap();
+        let length = |vector: &[f32]| similarity(vector, vector).sqrt();
+        let (together, alone) = (&embeddings[4 * member], &alone[0]);
+        // Products of many rows may be summed in another order.
+        let cosine = similarity(together, alone) / (length(together) * length(alone));
+        assert!(cosine > 0.9999, "{member}: {cosine}");
+    }
+}
+
+#[test]
+fn faces_are_cut_and_measured_as_on_the_cpu() {
+    let pictures = [picture_of(150, 90, 1), Picture::decode(&photograph("obama")).unwrap().shrink(150, 90)];
+    let points =
+        |scale: f32, x: f32, y: f32| TEMPLATE.map(|point| Point { x: point.x * scale + x, y: point.y * scale + y });
+    // One within the picture, one that reaches over its edge, a small one, and one with several samples for a pixel.
+    let faces = [
+        (1, points(0.5, 20.0, 10.0)),
+        (1, points(0.6, -20.0, 40.0)),
+        (0, points(0.1, 9.0, 9.0)),
+        (0, points(3.0, 0.0, 0.0)),
+    ];
+    let placed: Vec<_> = faces.iter().map(|(picture, points)| (*picture, Placement::of(points).unwrap())).collect();
+    let on_device: Vec<Tensor> = pictures.iter().map(|picture| picture.tensor(device()).unwrap()).collect();
+    let (crops, measures) = cut(&Tensor::stack(&on_device, 0).unwrap(), &placed).unwrap();
+    let measures = measures.to_vec2::<f32>().unwrap();
+    for (index, (picture, landmarks)) in faces.iter().enumerate() {
+        let expected = Crop::cut(&pictures[*picture], landmarks).unwrap();
+        let numbers = |tensor: Tensor| tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        let (found, wanted) = (numbers(crops.get(index).unwrap()), numbers(expected.tensor(&Device::Cpu).unwrap()));
+        let apart: f32 = found.iter().zip(&wanted).map(|(a, b)| (a - b).abs()).sum::<f32>() / found.len() as f32;
+        assert!(apart < 0.02, "{index}: {apart} grey levels in the mean");
+        let face = Detection { bounds: Rectangle::default(), landmarks: *landmarks, score: 0.9 };
+        let (found, wanted) = (&measures[index], Measures::of(&face, &expected));
+        let wanted = [wanted.sharpness, wanted.brightness, wanted.colour, wanted.visible];
+        for (found, wanted) in found.iter().zip(wanted) {
+            assert!((found - wanted).abs() <= 0.005 * wanted.abs(), "{index}: {found} in place of {wanted}");
         }
     }
 }

@@ -403,19 +403,114 @@ extern "C" __global__ void shrink(const uint8_t *in, int images, int rows, int c
     for (int colour = 0; colour < 3; colour++) out[index * 3 + colour] = uint8_t(pixel[colour]);
 }
 
-// The cells whose score is at least `least`, in no order: for each image `room` records of 17 numbers, a cell's place
-// (a whole number's bits) and what the network says of it. The first record's place is how many cells there were, of
-// which those beyond the room are missing.
-extern "C" __global__ void candidates(const float *cells, int images, int count, float least, int room, float *out) {
+// The cells of a level whose score is at least `least`, in no order: for each image `room` records of RECORD numbers, the
+// level and a cell's place (a whole number's bits), and what the network says of it. The first record's first number is
+// how many cells there were, of all levels; those beyond the room are missing.
+extern "C" __global__ void candidates(const float *cells, int images, int count, int level, float least, int room,
+                                      float *out) {
+    constexpr int RECORD = 18;
     const int64_t index = int64_t(blockIdx.x) * blockDim.x + threadIdx.x;
     if (index >= int64_t(images) * count) return;
     const float *cell = cells + index * 16;
     // Neither is true of what is no number.
     if (!(sqrtf(sigmoid(cell[0]) * sigmoid(cell[1])) >= least)) return;
-    float *records = out + index / count * (room + 1) * 17;
+    float *records = out + index / count * (room + 1) * RECORD;
     const int place = atomicAdd(reinterpret_cast<int *>(records), 1);
     if (place >= room) return;
-    float *record = records + int64_t(place + 1) * 17;
-    record[0] = __int_as_float(int(index % count));
-    for (int number = 0; number < 16; number++) record[1 + number] = cell[number];
+    float *record = records + int64_t(place + 1) * RECORD;
+    record[0] = __int_as_float(level);
+    record[1] = __int_as_float(int(index % count));
+    for (int number = 0; number < 16; number++) record[2 + number] = cell[number];
+}
+
+// Crops of CROP x CROP pixels. A face is FACE numbers: its picture, the similarity that takes a crop's pixel into it
+// (a, b, dx, dy), and the samples along each side of a pixel.
+namespace {
+
+constexpr int CROP = 112;
+constexpr int FACE = 6;
+
+struct Place {
+    float a, b, dx, dy;
+
+    __device__ explicit Place(const float *face) : a(face[1]), b(face[2]), dx(face[3]), dy(face[4]) {}
+    __device__ float x(float column, float row) const { return a * column - b * row + dx; }
+    __device__ float y(float column, float row) const { return b * column + a * row + dy; }
+};
+
+// Adds the colour between four pixels; black outside of the picture.
+__device__ void add_bilinear(const uint8_t *picture, int rows, int columns, float x, float y, float sum[3]) {
+    const float left = floorf(x), top = floorf(y);
+    const float right_share = x - left, bottom_share = y - top;
+    for (int corner = 0; corner < 4; corner++) {
+        const float column = left + corner % 2, row = top + corner / 2;
+        if (!(column >= 0.0f && row >= 0.0f && column < columns && row < rows)) continue;
+        const float share = (corner % 2 ? right_share : 1.0f - right_share) *
+                            (corner / 2 ? bottom_share : 1.0f - bottom_share);
+        const uint8_t *colours = picture + (int64_t(row) * columns + int(column)) * 3;
+        for (int colour = 0; colour < 3; colour++) sum[colour] += share * float(colours[colour]);
+    }
+}
+
+}  // namespace
+
+// Cuts faces out of pictures, as three planes each, red, green and blue.
+extern "C" __global__ void cut(const uint8_t *pictures, int rows, int columns, const float *faces, int count,
+                               float *crops) {
+    const int64_t index = int64_t(blockIdx.x) * blockDim.x + threadIdx.x;
+    if (index >= int64_t(count) * CROP * CROP) return;
+    const float *face = faces + index / (CROP * CROP) * FACE;
+    const int pixel = index % (CROP * CROP);
+    const uint8_t *picture = pictures + int64_t(face[0]) * rows * columns * 3;
+    const Place place(face);
+    const int samples = int(face[5]);
+    float sum[3] = {0.0f, 0.0f, 0.0f};
+    for (int sample = 0; sample < samples * samples; sample++) {
+        const float column = pixel % CROP + (sample % samples + 0.5f) / samples - 0.5f;
+        const float row = pixel / CROP + (sample / samples + 0.5f) / samples - 0.5f;
+        add_bilinear(picture, rows, columns, place.x(column, row), place.y(column, row), sum);
+    }
+    float *crop = crops + index / (CROP * CROP) * 3 * CROP * CROP + pixel;
+    for (int colour = 0; colour < 3; colour++) crop[colour * CROP * CROP] = sum[colour] / float(samples * samples);
+}
+
+// Four numbers of each crop, a block for each: variance of the Laplacian of its brightness; mean brightness and mean
+// distance between the strongest and the weakest primary colour in the middle of the face; share inside the picture.
+extern "C" __global__ void measure(const float *crops, const float *faces, int rows, int columns, float *out) {
+    // As align.rs has the middle, and Rec. 601 the weights.
+    constexpr int LEFT = 25, RIGHT = 87, TOP = 20, BOTTOM = 100;
+    constexpr int SUMS = 5;
+    const float *red = crops + int64_t(blockIdx.x) * 3 * CROP * CROP, *green = red + CROP * CROP,
+                *blue = green + CROP * CROP;
+    const auto grey = [&](int at) { return 0.299f * red[at] + 0.587f * green[at] + 0.114f * blue[at]; };
+    const Place place(faces + blockIdx.x * FACE);
+    float sums[SUMS] = {0.0f, 0.0f, 0.0f, 0.0f, 0.0f};
+    for (int at = threadIdx.x; at < CROP * CROP; at += blockDim.x) {
+        const int x = at % CROP, y = at / CROP;
+        if (x > 0 && x < CROP - 1 && y > 0 && y < CROP - 1) {
+            const float value = grey(at - 1) + grey(at + 1) + grey(at - CROP) + grey(at + CROP) - 4.0f * grey(at);
+            sums[0] += value, sums[1] += value * value;
+        }
+        if (x >= LEFT && x < RIGHT && y >= TOP && y < BOTTOM) {
+            sums[2] += grey(at);
+            sums[3] += fmaxf(fmaxf(red[at], green[at]), blue[at]) - fminf(fminf(red[at], green[at]), blue[at]);
+        }
+        const float column = place.x(x, y), row = place.y(x, y);
+        if (column >= -0.5f && column < columns - 0.5f && row >= -0.5f && row < rows - 0.5f) sums[4] += 1.0f;
+    }
+    __shared__ double totals[SUMS];
+    if (threadIdx.x < SUMS) totals[threadIdx.x] = 0.0;
+    __syncthreads();
+    for (int sum = 0; sum < SUMS; sum++) {
+        for (int lanes = 16; lanes > 0; lanes /= 2) sums[sum] += __shfl_down_sync(~0u, sums[sum], lanes);
+        if (threadIdx.x % 32 == 0) atomicAdd(&totals[sum], double(sums[sum]));
+    }
+    __syncthreads();
+    if (threadIdx.x > 0) return;
+    constexpr double INNER = (CROP - 2) * (CROP - 2), MIDDLE = (RIGHT - LEFT) * (BOTTOM - TOP);
+    const double mean = totals[0] / INNER;
+    float *numbers = out + blockIdx.x * 4;
+    numbers[0] = float(totals[1] / INNER - mean * mean);
+    numbers[1] = float(totals[2] / MIDDLE), numbers[2] = float(totals[3] / MIDDLE);
+    numbers[3] = float(totals[4] / (CROP * CROP));
 }

@@ -5,7 +5,7 @@
 mod steps;
 
 pub use steps::{
-    Depthwise, RECORD, Stem, Unit, Written, activate, candidates, halve, keep_memory, shrink, stem_of_crops,
+    Depthwise, RECORD, Stem, Unit, Written, activate, candidates, cut, halve, keep_memory, shrink, stem_of_crops,
     stem_of_pictures,
 };
 

@@ -3,12 +3,17 @@
 
 #![expect(unsafe_code, reason = "launching a kernel is unsafe: nothing checks its arguments but the functions here")]
 
+use std::ops::Range;
+
 use candle_core::cuda_backend::cudarc::driver::sys::CUmemPool_attribute;
-use candle_core::cuda_backend::cudarc::driver::{CudaSlice, LaunchConfig, PushKernelArg as _, result};
+use candle_core::cuda_backend::cudarc::driver::{CudaSlice, CudaView, LaunchConfig, PushKernelArg as _, result};
 use candle_core::cuda_backend::{CudaDType, CudaDevice, CudaStorage, WrapErr as _};
 use candle_core::op::BackpropOp;
 use candle_core::{Result, Shape, Storage, Tensor, bail};
 use half::f16;
+
+use crate::align::Placement;
+use crate::model::sface::SIDE;
 
 include!(concat!(env!("OUT_DIR"), "/kernels.rs"));
 
@@ -21,8 +26,8 @@ const UNIT_ACROSS: usize = 16;
 const UNIT_ACROSS_NARROW: usize = 32;
 const UNIT_DOWN: usize = 8;
 
-/// Numbers of a candidate's record: its place, and what the network says of the cell.
-pub const RECORD: usize = 17;
+/// Numbers of a candidate's record: its level, its place, and what the network says of the cell.
+pub const RECORD: usize = 18;
 
 /// Launches a kernel with the arguments in its own order.
 macro_rules! launch {
@@ -43,22 +48,19 @@ macro_rules! launch {
 /// A tensor's numbers on the device.
 struct Held<'a> {
     storage: candle_core::StorageRef<'a>,
+    /// Where they lie in the storage.
+    range: Range<usize>,
     dims: &'a [usize],
 }
 
 impl<'a> Held<'a> {
-    /// Whole, contiguous tensors only.
+    /// Contiguous tensors only.
     fn of(tensor: &'a Tensor) -> Result<Self> {
         let (storage, layout) = tensor.storage_and_layout();
-        let held = Self { storage, dims: tensor.dims() };
-        let whole = match &*held.storage {
-            Storage::Cuda(storage) => layout.contiguous_offsets() == Some((0, length(storage)?)),
-            _ => false,
+        let Some((start, end)) = layout.contiguous_offsets() else {
+            bail!("this is a bug: the tensor is not contiguous");
         };
-        if !whole {
-            bail!("this is a bug: not a whole tensor of a CUDA device");
-        }
-        Ok(held)
+        Ok(Self { storage, range: start..end, dims: tensor.dims() })
     }
 
     fn storage(&self) -> Result<&CudaStorage> {
@@ -72,16 +74,22 @@ impl<'a> Held<'a> {
         Ok(&self.storage()?.device)
     }
 
-    fn slice<T: CudaDType>(&self) -> Result<&CudaSlice<T>> {
-        self.storage()?.as_cuda_slice::<T>()
+    /// As many numbers as the dimensions say.
+    fn slice<T: CudaDType>(&self) -> Result<CudaView<'_, T>> {
+        let slice = self.storage()?.as_cuda_slice::<T>()?;
+        match slice.try_slice(self.range.clone()) {
+            Some(slice) if slice.len() == self.dims.iter().product::<usize>() => Ok(slice),
+            _ => bail!("this is a bug: a tensor of shape {:?} without all of its numbers", self.dims),
+        }
     }
 
     /// The slice of a tensor that must have that many numbers.
-    fn slice_of<T: CudaDType>(&self, count: usize) -> Result<&CudaSlice<T>> {
-        if self.dims.iter().product::<usize>() != count {
+    fn slice_of<T: CudaDType>(&self, count: usize) -> Result<CudaView<'_, T>> {
+        let slice = self.slice()?;
+        if slice.len() != count {
             bail!("this is a bug: a tensor of shape {:?} in place of {count} numbers", self.dims);
         }
-        self.slice()
+        Ok(slice)
     }
 
     fn dims4(&self) -> Result<(usize, usize, usize, usize)> {
@@ -90,16 +98,6 @@ impl<'a> Held<'a> {
             _ => bail!("this is a bug: a tensor of shape {:?} in place of one of four dimensions", self.dims),
         }
     }
-}
-
-fn length(storage: &CudaStorage) -> Result<usize> {
-    use candle_core::cuda_backend::CudaStorageSlice as Slice;
-    Ok(match &storage.slice {
-        Slice::U8(slice) => slice.len(),
-        Slice::F16(slice) => slice.len(),
-        Slice::F32(slice) => slice.len(),
-        _ => bail!("this is a bug: numbers of a kind that no kernel takes"),
-    })
 }
 
 /// A tensor out of what a kernel wrote.
@@ -165,14 +163,14 @@ pub fn stem_of_pictures(stem: &Stem, pictures: &Tensor, (rows, columns): (usize,
         blocks(pixels)?,
         THREADS as u32,
         [
-            pictures.slice::<u8>()?,
+            &pictures.slice::<u8>()?,
             &int(images)?,
             &int(in_rows)?,
             &int(in_columns)?,
             &int(rows)?,
             &int(columns)?,
-            weights.slice_of::<f32>(27 * OUTPUTS)?,
-            after.slice_of::<f32>(2 * OUTPUTS)?,
+            &weights.slice_of::<f32>(27 * OUTPUTS)?,
+            &after.slice_of::<f32>(2 * OUTPUTS)?,
             &mut out,
         ]
     );
@@ -197,14 +195,14 @@ pub fn stem_of_crops(stem: &Stem, crops: &Tensor, mean: f32, scale: f32) -> Resu
         blocks(pixels)?,
         THREADS as u32,
         [
-            crops.slice::<f32>()?,
+            &crops.slice::<f32>()?,
             &int(images)?,
             &int(rows)?,
             &int(columns)?,
             &mean,
             &scale,
-            weights.slice_of::<f32>(27 * OUTPUTS)?,
-            after.slice_of::<f32>(2 * OUTPUTS)?,
+            &weights.slice_of::<f32>(27 * OUTPUTS)?,
+            &after.slice_of::<f32>(2 * OUTPUTS)?,
             &mut out,
         ]
     );
@@ -248,16 +246,16 @@ impl Depthwise {
             blocks(images * out_rows.div_ceil(tile) * out_columns.div_ceil(tile) * (channels / 4))?,
             THREADS as u32,
             [
-                map.slice::<f16>()?,
+                &map.slice::<f16>()?,
                 &int(images)?,
                 &int(rows)?,
                 &int(columns)?,
                 &int(out_rows)?,
                 &int(out_columns)?,
                 &int(channels)?,
-                before.slice_of::<f32>(2 * channels)?,
-                weights.slice_of::<f32>(9 * channels)?,
-                after.slice_of::<f32>(2 * channels)?,
+                &before.slice_of::<f32>(2 * channels)?,
+                &weights.slice_of::<f32>(9 * channels)?,
+                &after.slice_of::<f32>(2 * channels)?,
                 &mut out,
             ]
         );
@@ -329,15 +327,15 @@ impl Unit {
                     grid,
                     UNIT_THREADS,
                     [
-                        map.slice::<f16>()?,
-                        coarser,
+                        &map.slice::<f16>()?,
+                        &coarser,
                         &has_coarser,
                         &rows_argument,
                         &columns_argument,
-                        pointwise.slice::<f16>()?,
-                        bias.slice_of::<f32>(outputs)?,
-                        depthwise.slice_of::<f32>(9 * outputs)?,
-                        after.slice_of::<f32>(2 * outputs)?,
+                        &pointwise.slice::<f16>()?,
+                        &bias.slice_of::<f32>(outputs)?,
+                        &depthwise.slice_of::<f32>(9 * outputs)?,
+                        &after.slice_of::<f32>(2 * outputs)?,
                         &result,
                         &mut out,
                     ]
@@ -368,7 +366,7 @@ pub fn halve(map: &Tensor) -> Result<Tensor> {
         "halve",
         blocks(count / 4)?,
         THREADS as u32,
-        [map.slice::<f16>()?, &int(images)?, &int(rows)?, &int(columns)?, &int(channels)?, &mut out]
+        [&map.slice::<f16>()?, &int(images)?, &int(rows)?, &int(columns)?, &int(channels)?, &mut out]
     );
     Ok(tensor(out, device, (images, rows / 2, columns / 2, channels)))
 }
@@ -388,10 +386,10 @@ pub fn activate(map: &Tensor, after: &Tensor) -> Result<Tensor> {
         blocks(pixels * channels / 4)?,
         THREADS as u32,
         [
-            map.slice::<f16>()?,
+            &map.slice::<f16>()?,
             &i64::from(int(pixels)?),
             &int(channels)?,
-            after.slice_of::<f32>(2 * channels)?,
+            &after.slice_of::<f32>(2 * channels)?,
             &mut out,
         ]
     );
@@ -417,7 +415,7 @@ pub fn shrink(pictures: &Tensor, (rows, columns): (usize, usize)) -> Result<Tens
         blocks(pixels)?,
         THREADS as u32,
         [
-            pictures.slice::<u8>()?,
+            &pictures.slice::<u8>()?,
             &int(images)?,
             &int(in_rows)?,
             &int(in_columns)?,
@@ -429,24 +427,65 @@ pub fn shrink(pictures: &Tensor, (rows, columns): (usize, usize)) -> Result<Tens
     Ok(tensor(out, device, (images, rows, columns, 3)))
 }
 
-/// The cells of `[n, rows, columns, 16]` whose score is at least `least`, as `[n, 1 + most, RECORD]`: the first record's
-/// first number holds the bits of how many there are, each other's those of a cell's place. Those beyond `most` are
-/// missing.
-pub fn candidates(cells: &Tensor, least: f32, most: usize) -> Result<Tensor> {
-    let cells = Held::of(cells)?;
-    let (images, rows, columns, numbers) = cells.dims4()?;
-    if numbers + 1 != RECORD {
-        bail!("this is a bug: cells of {numbers} numbers");
-    }
-    let device = cells.device()?;
+/// Of the levels' cells `[n, rows, columns, 16]` those whose score is at least `least`, as `[n, 1 + most, RECORD]`: the
+/// first record's first number holds the bits of how many there are, each other's first two those of a cell's level and
+/// place. Those beyond `most` are missing.
+pub fn candidates(levels: &[Tensor; 3], least: f32, most: usize) -> Result<Tensor> {
+    let first = Held::of(&levels[0])?;
+    let device = first.device()?;
+    let (images, ..) = first.dims4()?;
     // The counts start at zero.
     let mut out = device.alloc_zeros::<f32>(images * (1 + most) * RECORD)?;
+    for (level, cells) in levels.iter().enumerate() {
+        let cells = Held::of(cells)?;
+        let (count, rows, columns, numbers) = cells.dims4()?;
+        if count != images || numbers + 2 != RECORD {
+            bail!("this is a bug: cells of shape {:?}", cells.dims);
+        }
+        launch!(
+            device,
+            "candidates",
+            blocks(images * rows * columns)?,
+            THREADS as u32,
+            [&cells.slice::<f32>()?, &int(images)?, &int(rows * columns)?, &int(level)?, &least, &int(most)?, &mut out,]
+        );
+    }
+    Ok(tensor(out, device, (images, 1 + most, RECORD)))
+}
+
+/// Cuts faces out of the pictures `[n, rows, columns, 3]`: which picture, and where. Returns the crops,
+/// `[faces, 3, 112, 112]` of single-precision numbers, and what is measured of each: variance of the Laplacian,
+/// brightness, colour, share inside the picture.
+pub fn cut(pictures: &Tensor, faces: &[(usize, Placement)]) -> Result<(Tensor, Tensor)> {
+    const PIXELS: usize = SIDE * SIDE;
+    let pictures = Held::of(pictures)?;
+    let (images, rows, columns, colours) = pictures.dims4()?;
+    if colours != 3 || faces.iter().any(|(picture, _)| *picture >= images) {
+        bail!("this is a bug: pictures of shape {:?} do not hold all faces", pictures.dims);
+    }
+    let device = pictures.device()?;
+    let numbers = faces.iter().flat_map(|(picture, placement)| {
+        let [a, b, dx, dy, samples] = placement.numbers();
+        [*picture as f32, a, b, dx, dy, samples]
+    });
+    let placed = device.clone_htod(&numbers.collect::<Vec<f32>>())?;
+    let mut crops = room::<f32>(device, faces.len() * 3 * PIXELS)?;
+    let mut measures = room::<f32>(device, faces.len() * 4)?;
+    let (in_rows, in_columns, count) = (int(rows)?, int(columns)?, int(faces.len())?);
     launch!(
         device,
-        "candidates",
-        blocks(images * rows * columns)?,
+        "cut",
+        blocks(faces.len() * PIXELS)?,
         THREADS as u32,
-        [cells.slice::<f32>()?, &int(images)?, &int(rows * columns)?, &least, &int(most)?, &mut out]
+        [&pictures.slice::<u8>()?, &in_rows, &in_columns, &placed, &count, &mut crops]
     );
-    Ok(tensor(out, device, (images, 1 + most, RECORD)))
+    launch!(
+        device,
+        "measure",
+        (u32::try_from(count).unwrap_or(0), 1, 1),
+        UNIT_THREADS,
+        [&crops, &placed, &in_rows, &in_columns, &mut measures]
+    );
+    let crops = tensor(crops, device, (faces.len(), 3, SIDE, SIDE));
+    Ok((crops, tensor(measures, device, (faces.len(), 4))))
 }

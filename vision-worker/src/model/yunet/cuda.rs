@@ -9,7 +9,7 @@ use super::{
 use crate::model::cuda::{self, RECORD, Stem, Unit, Written};
 use crate::model::weights::Weights;
 
-/// Cells of a level that are fetched without asking for all of them: about ten speak for each face.
+/// Cells of a picture that are fetched without asking for all of them: about ten speak for each face.
 const LIKELY_MAX: usize = 256;
 
 /// The network.
@@ -87,41 +87,42 @@ impl Network {
 
 /// For each picture the cells of each level whose score is at least `least`.
 pub fn likely(levels: &[Tensor; 3], least: f32) -> Result<Vec<[Likely; 3]>> {
-    let records = levels.iter().map(|cells| cuda::candidates(cells, least, LIKELY_MAX));
-    let records = Tensor::cat(&records.collect::<Result<Vec<_>>>()?, 1)?.to_vec3::<f32>()?;
-    let pictures = records.iter().enumerate().map(|(picture, records)| {
-        let mut likely = records.chunks(1 + LIKELY_MAX).zip(levels).map(|(records, cells)| {
-            let columns = cells.dim(2)?;
-            let cells = match chosen(records) {
-                Some(cells) => cells,
-                None => all(&cells.get(picture)?)?,
-            };
-            Ok(Likely { columns, cells })
-        });
-        let mut next = || likely.next().unwrap_or_else(|| candle_core::bail!("this is a bug: a level is missing"));
-        Ok([next()?, next()?, next()?])
+    let records = cuda::candidates(levels, least, LIKELY_MAX)?.flatten_all()?.to_vec1::<f32>()?;
+    let columns = [levels[0].dim(2)?, levels[1].dim(2)?, levels[2].dim(2)?];
+    let pictures = records.chunks_exact((1 + LIKELY_MAX) * RECORD).enumerate().map(|(picture, records)| {
+        let cells = match chosen(records.as_chunks().0) {
+            Some(cells) => cells,
+            None => all(levels, picture)?,
+        };
+        let [c8, c16, c32] = cells;
+        let likely = |columns, cells| Likely { columns, cells };
+        Ok([likely(columns[0], c8), likely(columns[1], c16), likely(columns[2], c32)])
     });
     pictures.collect()
 }
 
-/// The cells of a level's records in their order; none if there were too many.
-fn chosen(records: &[Vec<f32>]) -> Option<Vec<(usize, [f32; CHANNELS])>> {
+/// Cells with their places.
+type Placed = Vec<(usize, [f32; CHANNELS])>;
+
+/// The cells of a picture's records, by level and in their order; none if there were too many.
+fn chosen(records: &[[f32; RECORD]]) -> Option<[Placed; 3]> {
     let (head, records) = records.split_first()?;
-    let count = head.first()?.to_bits() as usize;
-    let record = |record: &Vec<f32>| -> Option<(usize, [f32; CHANNELS])> {
-        let record: &[f32; RECORD] = record.as_slice().try_into().ok()?;
-        Some((record[0].to_bits() as usize, std::array::from_fn(|index| record[1 + index])))
-    };
-    let mut cells: Vec<_> = records.get(..count)?.iter().map(record).collect::<Option<_>>()?;
+    let mut cells = [vec![], vec![], vec![]];
+    for [level, place, values @ ..] in records.get(..head[0].to_bits() as usize)? {
+        cells.get_mut(level.to_bits() as usize)?.push((place.to_bits() as usize, *values));
+    }
     // The device writes them in the order in which it happens to find them.
-    cells.sort_unstable_by_key(|(place, _)| *place);
+    cells.iter_mut().for_each(|cells| cells.sort_unstable_by_key(|(place, _)| *place));
     Some(cells)
 }
 
-/// All cells of a level of one picture.
-fn all(cells: &Tensor) -> Result<Vec<(usize, [f32; CHANNELS])>> {
-    let values = cells.flatten_all()?.to_vec1::<f32>()?;
-    Ok(values.as_chunks::<CHANNELS>().0.iter().copied().enumerate().collect())
+/// All cells of a picture.
+fn all(levels: &[Tensor; 3], picture: usize) -> Result<[Placed; 3]> {
+    let level = |cells: &Tensor| -> Result<Placed> {
+        let values = cells.get(picture)?.flatten_all()?.to_vec1::<f32>()?;
+        Ok(values.as_chunks::<CHANNELS>().0.iter().copied().enumerate().collect())
+    };
+    Ok([level(&levels[0])?, level(&levels[1])?, level(&levels[2])?])
 }
 
 impl Level {
