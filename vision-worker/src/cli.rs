@@ -106,6 +106,30 @@ pub enum DeviceChoice {
     Cuda,
 }
 
+/// Who decodes the JPEG files of frames.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum Decoding {
+    /// The processor: in Rust, and strict with spoilt files.
+    #[default]
+    Cpu,
+    /// The GPU, for upright baseline files: many times more, by NVIDIA's nvJPEG, a library in C that must be installed and
+    /// is lenient with spoilt files. What it cannot decode the processor does.
+    Device,
+}
+
+impl Decoding {
+    /// The pipeline, with its frames decoded so.
+    pub fn of(self, pipeline: Pipeline) -> anyhow::Result<Pipeline> {
+        match self {
+            Self::Cpu => Ok(pipeline),
+            #[cfg(feature = "cuda")]
+            Self::Device => Ok(pipeline.decoding_on_device()?),
+            #[cfg(not(feature = "cuda"))]
+            Self::Device => anyhow::bail!("this build has no CUDA to decode with"),
+        }
+    }
+}
+
 impl DeviceChoice {
     /// How many frames to hold at once: enough that it never waits for one.
     pub fn capacity(self) -> u16 {
@@ -254,6 +278,9 @@ pub struct BenchArguments {
     /// Where the networks run.
     #[arg(long, value_enum, default_value = "cpu")]
     device: DeviceChoice,
+    /// Who decodes frames.
+    #[arg(long, value_enum, default_value = "cpu")]
+    decoding: Decoding,
     /// A JPEG file that shows one face [default: obama.jpg of $GATEPOST_PHOTOGRAPHS or ~/.cache/gatepost/photographs].
     #[arg(long)]
     photograph: Option<PathBuf>,
@@ -276,6 +303,7 @@ pub fn bench(arguments: BenchArguments) -> anyhow::Result<()> {
     let report = bench::bench(&bench::Options {
         models: arguments.models.unwrap_or_else(model::card::default_folder),
         device: arguments.device.open()?,
+        decoding: arguments.decoding,
         photograph: arguments.photograph.unwrap_or_else(photographs),
         each: Duration::from_secs_f64(arguments.each),
     })

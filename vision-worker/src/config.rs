@@ -7,7 +7,7 @@ use gatepost_process::client_tls::ClientTls;
 use gatepost_process::config::SecretString;
 use tonic::transport::Endpoint;
 
-use crate::cli::DeviceChoice;
+use crate::cli::{Decoding, DeviceChoice};
 use crate::model::card;
 use crate::session::SessionError;
 
@@ -40,6 +40,8 @@ pub struct Config {
     pub models: PathBuf,
     /// Where the networks run.
     pub device: DeviceChoice,
+    /// Who decodes frames.
+    pub decoding: Decoding,
     /// Frames of each platform held at once, 1 to 256.
     pub capacity: u16,
     /// How the platform's logs call this worker, at most 63 characters.
@@ -55,6 +57,7 @@ impl Config {
             key: Some(key.into()),
             models: card::default_folder(),
             device: DeviceChoice::Cpu,
+            decoding: Decoding::Cpu,
             capacity: 4,
             name: "vision-worker".to_owned(),
         }

@@ -41,27 +41,21 @@ impl Picture {
     /// `PIXELS_MAX` is `TooLarge`, before any pixel is decoded. A photograph that says how it was held is turned
     /// upright.
     pub fn decode(jpeg: &[u8]) -> Result<Self, FrameError> {
-        let options = DecoderOptions::default()
-            .set_max_width(SIDE_MAX)
-            .set_max_height(SIDE_MAX)
-            .set_strict_mode(true)
-            .jpeg_set_max_scans(SCANS_MAX)
-            .jpeg_set_out_colorspace(ColorSpace::RGB);
-        let mut decoder = JpegDecoder::new_with_options(ZCursor::new(jpeg), options);
-        decoder.decode_headers().map_err(|_| FrameError::NotAJpeg)?;
-        let (width, height) = decoder.dimensions().ok_or(FrameError::NotAJpeg)?;
-        if width * height > PIXELS_MAX {
-            return Err(FrameError::TooLarge { width, height });
-        }
-        if !ends_properly(jpeg) {
-            return Err(FrameError::NotAJpeg);
-        }
+        let (mut decoder, width, height) = opened(jpeg)?;
         let rgb = decoder.decode().map_err(|_| FrameError::NotAJpeg)?;
         if rgb.len() != width * height * 3 {
             return Err(FrameError::NotAJpeg);
         }
         let orientation = decoder.exif().map_or(Orientation::Upright, |block| Orientation::of_exif(block));
         Ok(orientation.upright(Self { width, height, rgb }))
+    }
+
+    /// Width and height of a file that anybody's decoder reads as this one does: upright, of three colours, and with the
+    /// pixels once from top to bottom. None for other files; errors are those of [`Picture::decode`].
+    pub fn plain(jpeg: &[u8]) -> Result<Option<(usize, usize)>, FrameError> {
+        let (decoder, width, height) = opened(jpeg)?;
+        let upright = decoder.exif().is_none_or(|block| Orientation::of_exif(block) == Orientation::Upright);
+        Ok((upright && is_plain(jpeg)).then_some((width, height)))
     }
 
     /// Its bytes on a device, `[height, width, 3]`.
@@ -95,6 +89,44 @@ impl Picture {
         }
         Self { width, height, rgb }
     }
+}
+
+/// A decoder that has read the header, and the size that it states.
+fn opened(jpeg: &[u8]) -> Result<(JpegDecoder<ZCursor<&[u8]>>, usize, usize), FrameError> {
+    let options = DecoderOptions::default()
+        .set_max_width(SIDE_MAX)
+        .set_max_height(SIDE_MAX)
+        .set_strict_mode(true)
+        .jpeg_set_max_scans(SCANS_MAX)
+        .jpeg_set_out_colorspace(ColorSpace::RGB);
+    let mut decoder = JpegDecoder::new_with_options(ZCursor::new(jpeg), options);
+    decoder.decode_headers().map_err(|_| FrameError::NotAJpeg)?;
+    let (width, height) = decoder.dimensions().ok_or(FrameError::NotAJpeg)?;
+    if width * height > PIXELS_MAX {
+        return Err(FrameError::TooLarge { width, height });
+    }
+    if !ends_properly(jpeg) {
+        return Err(FrameError::NotAJpeg);
+    }
+    Ok((decoder, width, height))
+}
+
+/// Whether a file's frame is a baseline one of three colours, as its header says.
+fn is_plain(jpeg: &[u8]) -> bool {
+    // The start of a frame: its mark, two bytes of length, a byte of precision, height and width of two, components.
+    const BASELINE: u8 = 0xC0;
+    const COMPONENTS: usize = 9;
+
+    let mut segment = 2;
+    while let Some(&[0xFF, mark, high, low]) = jpeg.get(segment..segment + 4) {
+        match mark {
+            BASELINE => return jpeg.get(segment + COMPONENTS) == Some(&3),
+            // Other kinds of frames; the pixels.
+            0xC1..=0xC3 | 0xC5..=0xC7 | 0xC9..=0xCB | 0xCD..=0xCF | 0xDA => return false,
+            _ => segment += 2 + usize::from(u16::from_be_bytes([high, low])),
+        }
+    }
+    false
 }
 
 /// Whether the end-of-image mark is there. The decoder fills what a truncated picture lacks with grey, and a face in
@@ -142,6 +174,18 @@ mod tests {
         // Each half of three columns: one and a half columns.
         assert_eq!(picture.shrink(2, 1).rgb[0], 35);
         assert_eq!(picture.shrink(3, 2), picture);
+    }
+
+    #[test]
+    fn a_plain_file_is_known_by_its_frame() {
+        let frame = |mark: u8, components: u8| {
+            [&[0xFF, 0xD8, 0xFF, 0xE0, 0, 4, 1, 1, 0xFF, mark, 0, 17, 8, 0, 9, 0, 9, components][..], &[0; 9]].concat()
+        };
+        assert!(is_plain(&frame(0xC0, 3)));
+        for (mark, components) in [(0xC0, 1), (0xC0, 4), (0xC2, 3), (0xDA, 3), (0x00, 3)] {
+            assert!(!is_plain(&frame(mark, components)), "{mark:x} {components}");
+        }
+        assert!(!is_plain(&frame(0xC0, 3)[..12]) && !is_plain(&[]));
     }
 
     #[test]

@@ -12,7 +12,8 @@ use gatepost_process::metrics_http;
 use gatepost_process::shutdown::Shutdown;
 use gatepost_process::telemetry::{self, TelemetryConfig};
 use gatepost_vision::cli::{
-    self, AnnotateArguments, BenchArguments, DeviceChoice, EvaluateArguments, EvaluateLivenessArguments, ModelsCommand,
+    self, AnnotateArguments, BenchArguments, Decoding, DeviceChoice, EvaluateArguments, EvaluateLivenessArguments,
+    ModelsCommand,
 };
 use gatepost_vision::model::card;
 use gatepost_vision::{Config, session};
@@ -78,6 +79,9 @@ struct RunArguments {
     /// Where the networks run.
     #[arg(long, env = "GATEPOST_DEVICE", value_enum, default_value = "cpu")]
     device: DeviceChoice,
+    /// Who decodes frames.
+    #[arg(long, env = "GATEPOST_DECODING", value_enum, default_value = "cpu")]
+    decoding: Decoding,
     /// Frames of each platform held at once, 1 to 256 [default: 4 on the CPU, 256 on a GPU].
     #[arg(long, env = "GATEPOST_CAPACITY")]
     capacity: Option<u16>,
@@ -155,6 +159,7 @@ async fn run(arguments: RunArguments) -> anyhow::Result<()> {
         tls: arguments.tls,
         models: arguments.models.unwrap_or_else(card::default_folder),
         device: arguments.device,
+        decoding: arguments.decoding,
         capacity: arguments.capacity.unwrap_or(arguments.device.capacity()),
         name: arguments.name,
     };

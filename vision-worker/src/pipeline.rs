@@ -7,8 +7,6 @@ use candle_core::{Device, Tensor};
 use rayon::prelude::*;
 
 use crate::align::Crop;
-#[cfg(feature = "cuda")]
-use crate::align::Placement;
 use crate::detect::{self, Detection};
 use crate::geometry::{Point, Rectangle};
 use crate::image::Picture;
@@ -71,24 +69,30 @@ impl std::fmt::Debug for Face {
     }
 }
 
-/// Pixels that a device searches at once, and faces that it embeds at once, so that its memory suffices.
-#[cfg(feature = "cuda")]
-const PIXELS_TOGETHER: usize = 32 << 20;
+/// Faces that a device embeds at once, so that its memory suffices.
 const FACES_TOGETHER: usize = 256;
 
-/// A frame's pixels.
+/// A frame whose header was found good, on its way to the networks.
 pub struct Seen {
-    /// The picture itself.
-    pub picture: Picture,
-    /// Its bytes on the device, where the networks run on one.
+    /// Width and height.
     #[cfg(feature = "cuda")]
-    on_device: Option<Tensor>,
+    size: (usize, usize),
+    pixels: Pixels,
+}
+
+enum Pixels {
+    Here(Picture),
+    /// Here, and `[height, width, 3]` bytes on the device.
+    #[cfg(feature = "cuda")]
+    OnDevice(Picture, Tensor),
+    /// The device will decode this file.
+    #[cfg(feature = "cuda")]
+    File(Vec<u8>),
 }
 
 /// The faces of a frame, cut out and measured.
 pub struct Cut {
-    width: usize,
-    height: usize,
+    size: (usize, usize),
     faces: Vec<(Detection, Measures)>,
     liveness: Vec<Option<f32>>,
     crops: Crops,
@@ -118,6 +122,8 @@ pub struct Pipeline {
     model: Model,
     /// Whose turn it is to embed on a device: its library of matrix products has room for one product's parts at a time.
     turn: Mutex<()>,
+    #[cfg(feature = "cuda")]
+    decoder: Option<cuda::Decoder>,
 }
 
 impl Pipeline {
@@ -128,7 +134,22 @@ impl Pipeline {
 
     /// A pipeline around a model.
     pub fn new(model: Model) -> Self {
-        Self { model, turn: Mutex::new(()) }
+        Self {
+            model,
+            turn: Mutex::new(()),
+            #[cfg(feature = "cuda")]
+            decoder: None,
+        }
+    }
+
+    /// Has the device decode frames, where it can; see [`crate::cli::Decoding`].
+    #[cfg(feature = "cuda")]
+    pub fn decoding_on_device(mut self) -> Result<Self, FrameError> {
+        let Device::Cuda(device) = &self.model.device else {
+            return Err(FrameError::Internal("only a CUDA device decodes".to_owned()));
+        };
+        self.decoder = Some(cuda::Decoder::open(device)?);
+        Ok(self)
     }
 
     /// What the model says about itself.
@@ -149,32 +170,52 @@ impl Pipeline {
     /// The faces of a JPEG frame, and its size.
     pub fn analyse(&self, jpeg: &[u8]) -> Result<Analysis, FrameError> {
         let seen = self.see(jpeg)?;
-        let analysis = self.recognise(self.search(&[&seen])?)?.pop();
+        let cut = self.search(&[&seen]).into_iter().collect::<Result<_, _>>()?;
+        let analysis = self.recognise(cut)?.pop();
         analysis.ok_or_else(|| FrameError::Internal("this is a bug: a frame without an analysis".to_owned()))
     }
 
-    /// The first step: a JPEG frame's pixels, on the device as well where the networks run on one.
+    /// The first step: a JPEG frame's pixels, on the device as well where the networks run on one. If the device decodes,
+    /// files that it can decode are left to it.
     pub fn see(&self, jpeg: &[u8]) -> Result<Seen, FrameError> {
-        let picture = Picture::decode(jpeg)?;
         #[cfg(feature = "cuda")]
-        let on_device = match &self.model.device {
-            Device::Cpu => None,
-            device => Some(picture.tensor(device)?),
-        };
+        if let Some(decoder) = &self.decoder
+            // Liveness is judged on the CPU, from the pixels.
+            && self.model.liveness.is_empty()
+            && let Some(size) = Picture::plain(jpeg)?
+            && decoder.takes(jpeg)
+        {
+            return Ok(Seen { size, pixels: Pixels::File(jpeg.to_vec()) });
+        }
+        self.seen(Picture::decode(jpeg)?)
+    }
+
+    fn seen(&self, picture: Picture) -> Result<Seen, FrameError> {
+        #[cfg(feature = "cuda")]
+        let size = (picture.width, picture.height);
+        #[cfg(feature = "cuda")]
+        if let Device::Cuda(device) = &self.model.device {
+            let on_device = cuda::upload(device, &picture.rgb, (picture.height, picture.width, 3))?;
+            return Ok(Seen { size, pixels: Pixels::OnDevice(picture, on_device) });
+        }
         Ok(Seen {
-            picture,
             #[cfg(feature = "cuda")]
-            on_device,
+            size,
+            pixels: Pixels::Here(picture),
         })
     }
 
     /// The second: the faces of each frame, cut out and measured. On a device frames of one size are searched together.
-    pub fn search(&self, seen: &[&Seen]) -> Result<Vec<Cut>, FrameError> {
+    pub fn search(&self, seen: &[&Seen]) -> Vec<Result<Cut, FrameError>> {
         #[cfg(feature = "cuda")]
         if !self.runs_on_cpu() {
             return self.search_together(seen);
         }
-        let search = |seen: &&Seen| self.cut(&seen.picture, self.detect(&seen.picture)?);
+        let search = |seen: &&Seen| match &seen.pixels {
+            Pixels::Here(picture) => self.cut(picture, self.detect(picture)?),
+            #[cfg(feature = "cuda")]
+            _ => Err(FrameError::Internal("this is a bug: pixels on a device".to_owned())),
+        };
         seen.iter().map(search).collect()
     }
 
@@ -184,80 +225,16 @@ impl Pipeline {
             let measures = Measures::of(&face, &crop);
             Some(((face, measures), crop))
         });
-        let (faces, crops) = crops.unzip();
-        self.described(picture, faces, Crops::Here(crops))
-    }
-
-    #[cfg(feature = "cuda")]
-    fn search_together(&self, seen: &[&Seen]) -> Result<Vec<Cut>, FrameError> {
-        use std::collections::BTreeMap;
-
-        let mut sizes: BTreeMap<(usize, usize), Vec<usize>> = BTreeMap::new();
-        for (index, Seen { picture, .. }) in seen.iter().enumerate() {
-            sizes.entry((picture.width, picture.height)).or_default().push(index);
-        }
-        let mut cut: BTreeMap<usize, Cut> = BTreeMap::new();
-        for ((width, height), members) in sizes {
-            for members in members.chunks((PIXELS_TOGETHER / (width * height)).max(1)) {
-                let pictures = members.iter().map(|&index| match &seen[index].on_device {
-                    Some(picture) => Ok(picture.clone()),
-                    None => seen[index].picture.tensor(&self.model.device),
-                });
-                let pictures = Tensor::stack(&pictures.collect::<Result<Vec<_>, _>>()?, 0)?;
-                let found = detect::detect_together(&self.model.detector, &pictures)?;
-                let frames = members.iter().map(|&index| &seen[index].picture);
-                let frames = self.cut_together(&pictures, &frames.collect::<Vec<_>>(), found)?;
-                cut.extend(members.iter().copied().zip(frames));
-            }
-        }
-        Ok(cut.into_values().collect())
-    }
-
-    /// As [`Pipeline::cut`], for pictures that the device has.
-    #[cfg(feature = "cuda")]
-    fn cut_together(
-        &self,
-        pictures: &Tensor,
-        frames: &[&Picture],
-        found: Vec<Vec<Detection>>,
-    ) -> Result<Vec<Cut>, FrameError> {
-        let found = found.into_iter().map(|faces| {
-            let placed = |face: Detection| Placement::of(&face.landmarks).map(|placement| (face, placement));
-            faces.into_iter().filter_map(placed).collect::<Vec<_>>()
-        });
-        let found: Vec<_> = found.collect();
-        let placed = found.iter().enumerate().flat_map(|(index, faces)| faces.iter().map(move |face| (index, face.1)));
-        let placed: Vec<_> = placed.collect();
-        if placed.is_empty() {
-            let nothing = frames.iter().map(|picture| self.described(picture, vec![], Crops::Here(vec![])));
-            return nothing.collect();
-        }
-        let (crops, measures) = cuda::cut(pictures, &placed)?;
-        let measures = measures.flatten_all()?.to_vec1::<f32>()?;
-        let (mut measures, mut first) = (measures.as_chunks::<4>().0.iter(), 0);
-        let frames = frames.iter().zip(found).map(|(picture, faces)| {
-            let of_frame = crops.narrow(0, first, faces.len())?;
-            first += faces.len();
-            let faces = faces.into_iter().zip(&mut measures).map(|((face, _), numbers)| {
-                let measures = Measures::new(&face, *numbers);
-                (face, measures)
-            });
-            self.described(picture, faces.collect(), Crops::OnDevice(of_frame))
-        });
-        frames.collect()
-    }
-
-    /// Faces that were cut out, with what else is to be said of them.
-    fn described(&self, picture: &Picture, faces: Vec<(Detection, Measures)>, crops: Crops) -> Result<Cut, FrameError> {
+        let (faces, crops): (Vec<_>, Vec<_>) = crops.unzip();
         let bounds: Vec<Rectangle> = faces.iter().map(|(face, _)| face.bounds).collect();
         let liveness = self.liveness(picture, &bounds)?;
-        Ok(Cut { width: picture.width, height: picture.height, faces, liveness, crops })
+        Ok(Cut { size: (picture.width, picture.height), faces, liveness, crops: Crops::Here(crops) })
     }
 
     /// The last: the faces of several frames embedded.
     pub fn recognise(&self, frames: Vec<Cut>) -> Result<Vec<Analysis>, FrameError> {
         let mut embeddings = self.embed_cut(&frames)?.into_iter();
-        let analysis = |Cut { width, height, faces, liveness, .. }| {
+        let analysis = |Cut { size: (width, height), faces, liveness, .. }| {
             let faces = Vec::into_iter(faces).zip(liveness).zip(embeddings.by_ref());
             let faces = faces.map(|(((face, measures), liveness), embedding): (((Detection, _), _), _)| Face {
                 quality: quality(&face, &measures),
@@ -332,6 +309,9 @@ impl Pipeline {
         embeddings.into_iter().map(normalised).collect()
     }
 }
+
+#[cfg(feature = "cuda")]
+mod together;
 
 fn normalised(mut embedding: Vec<f32>) -> Result<Vec<f32>, FrameError> {
     let length = embedding.iter().map(|value| value * value).sum::<f32>().sqrt();

@@ -57,10 +57,11 @@ pub enum SessionError {
 
 /// Loads the model and works for the platforms until `shutdown` drains.
 pub async fn run(config: Config, shutdown: &Shutdown) -> Result<(), SessionError> {
-    let (models, device) = (config.models.clone(), config.device);
+    let (models, device, decoding) = (config.models.clone(), config.device, config.decoding);
     let pipeline = tokio::task::spawn_blocking(move || {
-        let device = device.open().map_err(|error| SessionError::Config(format!("{error:#}")))?;
-        Ok::<_, SessionError>(Pipeline::load(&models, &device)?)
+        let unusable = |error: anyhow::Error| SessionError::Config(format!("{error:#}"));
+        let device = device.open().map_err(unusable)?;
+        decoding.of(Pipeline::load(&models, &device)?).map_err(unusable)
     });
     let pipeline = pipeline.await.map_err(|error| SessionError::Config(error.to_string()))??;
     run_with(Arc::new(pipeline), config, shutdown).await

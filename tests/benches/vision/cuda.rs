@@ -24,7 +24,7 @@ use gatepost_vision::{
     Pipeline,
     align::Crop,
     bench::{engine::rate, frame::compose},
-    cli::DeviceChoice,
+    cli::{Decoding, DeviceChoice},
     image::Picture,
     model::{
         Model,
@@ -45,6 +45,9 @@ const BATCHES: [(&str, usize, &[&str]); 6] = [
     ("embedder", 128, &["eager32", "eager16", "compiled16"]),
 ];
 
+/// Who decodes, and the name of the choice.
+const DECODINGS: [(Decoding, &str); 2] = [(Decoding::Cpu, "cpu"), (Decoding::Device, "device")];
+
 /// Frames that are in the engine at once.
 const AT_ONCE: [usize; 4] = [1, 16, 64, 128];
 const CAMERAS: usize = 64;
@@ -60,8 +63,11 @@ pub fn measure(turns: usize) {
     let photograph = Picture::decode(&fs::read(photograph).unwrap()).unwrap();
     let frames = FACES.map(|faces| (faces, Bytes::from(compose(&photograph, faces).unwrap())));
     let picture = Picture::decode(&frames[2].1).unwrap();
-    let pipeline = Arc::new(Pipeline::load(&default_folder(), &device).unwrap());
-    let landmarks = pipeline.faces(&frames[2].1).unwrap()[0].landmarks;
+    let pipelines = DECODINGS.map(|(decoding, name)| {
+        let pipeline = Pipeline::load(&default_folder(), &device).unwrap();
+        (Arc::new(decoding.of(pipeline).unwrap()), name)
+    });
+    let landmarks = pipelines[0].0.faces(&frames[2].1).unwrap()[0].landmarks;
     let crop = Crop::cut(&picture, &landmarks).unwrap();
     let bench = Bench { model, device, picture, crop };
 
@@ -79,24 +85,29 @@ pub fn measure(turns: usize) {
     for (faces, jpeg) in &frames {
         let networks: Vec<f64> = (0..turns).map(|_| bench.frames_a_second(*faces)).collect();
         report.add(Figure::alone(format!("networks alone, frames of {faces} faces"), "/s", &networks, None));
-        for at_once in AT_ONCE.into_iter().filter(|_| wanted("engine")) {
-            let busy = Busy::start();
-            let rates: Vec<f64> = (0..turns.min(2)).map(|_| rate(&pipeline, jpeg, at_once, SPAN).unwrap()).collect();
-            let what = format!("engine, frames of {faces} faces, {at_once} at once");
-            let busy = busy.share();
-            report.add(Figure::beside(what.clone(), "/s", &rates, &networks[..rates.len()], None));
-            report.add(Figure::alone(format!("{what}: device busy"), "%", &[busy], None));
+        for (pipeline, decoding) in pipelines.iter().filter(|_| wanted("engine")) {
+            for at_once in AT_ONCE {
+                let busy = Busy::start();
+                let rates: Vec<f64> = (0..turns.min(2)).map(|_| rate(pipeline, jpeg, at_once, SPAN).unwrap()).collect();
+                let what = format!("engine, frames of {faces} faces decoded by the {decoding}, {at_once} at once");
+                println!("{what}: {:.0}/s", median(&rates));
+                report.add(Figure::beside(what.clone(), "/s", &rates, &networks[..rates.len()], None));
+                report.add(Figure::alone(format!("{what}: device busy"), "%", &[busy.share()], None));
+            }
         }
     }
-    drop((pipeline, bench));
+    drop((pipelines, bench));
     for (faces, jpeg) in frames.iter().filter(|_| wanted("platform")) {
         let networks = report.ours(&format!("networks alone, frames of {faces} faces")).unwrap();
-        let busy = Busy::start();
-        let rate = runtime.block_on(through_the_platform(jpeg, *faces));
-        let target = Target::RatioAtLeast(0.85);
-        let what = format!("platform, {CAMERAS} cameras, frames of {faces} faces");
-        report.add(Figure::beside(what.clone(), "/s", &[rate], &[networks], target));
-        report.add(Figure::alone(format!("{what}: device busy"), "%", &[busy.share()], None));
+        for (_, decoding) in DECODINGS {
+            let busy = Busy::start();
+            let rate = runtime.block_on(through_the_platform(jpeg, decoding));
+            let target = Target::RatioAtLeast(0.85);
+            let what = format!("platform, {CAMERAS} cameras, frames of {faces} faces decoded by the {decoding}");
+            println!("{what}: {rate:.0}/s");
+            report.add(Figure::beside(what.clone(), "/s", &[rate], &[networks], target));
+            report.add(Figure::alone(format!("{what}: device busy"), "%", &[busy.share()], None));
+        }
     }
     report.publish().unwrap();
 }
@@ -177,10 +188,12 @@ async fn rate_of(done: &AtomicUsize) -> f64 {
 }
 
 /// Frames a second of 64 cameras, each of which sends as its credit allows.
-async fn through_the_platform(jpeg: &Bytes, faces: usize) -> f64 {
+async fn through_the_platform(jpeg: &Bytes, decoding: &str) -> f64 {
     let live = Live::serve(&[]).await;
     live.community(quick_policy(3_600_000, 7_200_000)).await;
-    let mut worker = live.worker(&[("GATEPOST_DEVICE", "cuda"), ("GATEPOST_METRICS_ADDRESS", "127.0.0.1:0")]).await;
+    let settings =
+        [("GATEPOST_DEVICE", "cuda"), ("GATEPOST_DECODING", decoding), ("GATEPOST_METRICS_ADDRESS", "127.0.0.1:0")];
+    let mut worker = live.worker(&settings).await;
     let metrics = worker.says("metrics served bound=").await.unwrap();
     let key = live.camera_key().await;
     let done = Arc::new(AtomicUsize::new(0));
@@ -205,9 +218,9 @@ async fn through_the_platform(jpeg: &Bytes, faces: usize) -> f64 {
     for camera in cameras {
         camera.abort();
         let Err(error) = camera.await;
-        assert!(error.is_cancelled(), "a camera with frames of {faces} faces: {error}");
+        assert!(error.is_cancelled(), "a camera: {error}");
     }
-    let metrics = reqwest::get(format!("http://{}/metrics", metrics.trim())).await.unwrap().text().await.unwrap();
+    let metrics = text("curl", &["--silent", &format!("http://{}/metrics", metrics.trim())]);
     metrics.lines().filter(|line| line.contains("_sum") || line.contains("_count")).for_each(|line| println!("{line}"));
     drop(worker);
     rate

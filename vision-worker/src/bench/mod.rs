@@ -15,6 +15,7 @@ use serde::Serialize;
 
 use crate::Pipeline;
 use crate::align::Crop;
+use crate::cli::Decoding;
 use crate::image::Picture;
 use crate::model::Model;
 
@@ -39,6 +40,8 @@ pub struct Options {
     pub models: PathBuf,
     /// Where the networks run.
     pub device: Device,
+    /// Who decodes the frames that are worked on together.
+    pub decoding: Decoding,
     /// A JPEG file that shows one face.
     pub photograph: PathBuf,
     /// How long each line is measured.
@@ -82,7 +85,7 @@ pub fn bench(options: &Options) -> anyhow::Result<Report> {
     let on_cpu = options.device.is_cpu();
     // A core's limits are no device's.
     let limit = |ms: f64| on_cpu.then_some(ms);
-    let pipeline = Arc::new(Pipeline::new(model));
+    let pipeline = Arc::new(options.decoding.of(Pipeline::new(model))?);
     let faces = pipeline.detect(&photograph)?;
     anyhow::ensure!(faces.len() == 1, "{}: {} faces, one is needed", name(), faces.len());
 

@@ -83,14 +83,16 @@ fn searches(worker: &Worker, waiting: &Mutex<Receiver<Frame<Seen>>>) {
     while let Some(mut frames) = gather() {
         frames.retain(|frame| !worker.is_skipped(&frame.waiting));
         let seen: Vec<&Seen> = frames.iter().map(|frame| &frame.at).collect();
-        match worker.step("search", seen.len(), || worker.pipeline.search(&seen)) {
-            Ok(cut) => frames.into_iter().zip(cut).for_each(|(Frame { begun, waiting, line, .. }, at)| {
-                let embed = line.embed.clone();
-                let _ = embed.send(Frame { at, begun, waiting, line });
-            }),
-            Err(error) => frames.into_iter().for_each(|Frame { begun, waiting, .. }| {
-                worker.answer(waiting, begun, Err(error.clone()));
-            }),
+        let cut = worker.step("search", seen.len(), || Ok(worker.pipeline.search(&seen)));
+        let cut = cut.unwrap_or_else(|error| frames.iter().map(|_| Err(error.clone())).collect());
+        for (Frame { begun, waiting, line, .. }, cut) in frames.into_iter().zip(cut) {
+            match cut {
+                Ok(at) => {
+                    let embed = line.embed.clone();
+                    let _ = embed.send(Frame { at, begun, waiting, line });
+                }
+                Err(error) => worker.answer(waiting, begun, Err(error)),
+            }
         }
     }
 }

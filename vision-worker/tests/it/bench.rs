@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use candle_core::Device;
 use gatepost_vision::bench::{Options, bench};
+use gatepost_vision::cli::Decoding;
 use gatepost_vision::model::card::cache_folder;
 
 use crate::support::{grey, jpeg, model_folder};
@@ -13,6 +14,7 @@ fn every_step_is_measured_on_one_thread_and_on_all() {
     let report = bench(&Options {
         models: model_folder(),
         device: Device::Cpu,
+        decoding: Decoding::Cpu,
         photograph: cache_folder("GATEPOST_PHOTOGRAPHS", "photographs").join("obama.jpg"),
         each: Duration::ZERO,
     })
@@ -33,7 +35,13 @@ fn a_photograph_without_a_face_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let photograph = folder.path().join("wall.jpg");
     std::fs::write(&photograph, jpeg(&grey(64, 64))).unwrap();
-    let options = Options { models: model_folder(), device: Device::Cpu, photograph, each: Duration::ZERO };
+    let options = Options {
+        models: model_folder(),
+        device: Device::Cpu,
+        decoding: Decoding::Cpu,
+        photograph,
+        each: Duration::ZERO,
+    };
     let error = bench(&options).unwrap_err();
     assert!(error.to_string().contains("0 faces"), "{error}");
 }

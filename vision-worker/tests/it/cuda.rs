@@ -2,6 +2,7 @@
 //! a device. By how much half precision may move a number is written beside each.
 
 use candle_core::{Device, Tensor};
+use gatepost_vision::Pipeline;
 use gatepost_vision::align::{Crop, Placement, TEMPLATE};
 use gatepost_vision::detect::Detection;
 use gatepost_vision::geometry::{Point, Rectangle};
@@ -14,7 +15,7 @@ use gatepost_vision::model::yunet::{Form, Yunet, likely};
 use gatepost_vision::quality::Measures;
 
 use crate::architectures::normal_form;
-use crate::support::{device, model_folder, noise, photograph, similarity};
+use crate::support::{device, model_folder, noise, photograph, pipeline, similarity};
 
 /// Sides that are filled up or not, an odd number of cells, and pictures smaller than a tile.
 const SIZES: [(usize, usize); 7] = [(160, 96), (150, 70), (32, 32), (1, 33), (640, 32), (1280, 720), (320, 180)];
@@ -180,6 +181,35 @@ fn the_likely_cells_are_those_above_the_threshold() {
                 assert!(above(1e-5).iter().all(|place| places.contains(place)), "{least}");
                 assert!(!few || places.iter().all(|place| above(-1e-5).contains(place)), "{least}");
                 assert!(found.cells.iter().all(|(place, cell)| cells[*place] == *cell));
+            }
+        }
+    }
+}
+
+/// Frames that the device decodes: the same faces as from the strict decoder, whose word is the last on spoilt files.
+#[test]
+fn the_device_decodes_what_the_cpu_decodes() {
+    let decoding = Pipeline::load(&model_folder(), device()).unwrap().decoding_on_device().unwrap();
+    let whole = photograph("obama");
+    let mut spoilt = whole.clone();
+    spoilt.truncate(whole.len() / 2);
+    spoilt.extend([0xFF, 0xD9]);
+    let files = [whole, photograph("biden"), spoilt, photograph("obama2"), b"no frame".to_vec()];
+    for file in &files {
+        match (decoding.faces(file), pipeline().faces(file)) {
+            (Ok(found), Ok(expected)) => {
+                assert_eq!(found.len(), expected.len());
+                for (found, expected) in found.iter().zip(&expected) {
+                    let apart =
+                        (found.bounds.x - expected.bounds.x).abs().max((found.bounds.y - expected.bounds.y).abs());
+                    let cosine = similarity(&found.embedding, &expected.embedding);
+                    println!("{apart} pixels, cosine {cosine}");
+                    assert!(apart < 0.5 && cosine > 0.99, "{apart} pixels, cosine {cosine}");
+                }
+            }
+            (found, expected) => {
+                println!("{found:?} in place of {expected:?}");
+                assert!(expected.is_err(), "{found:?} in place of {expected:?}");
             }
         }
     }

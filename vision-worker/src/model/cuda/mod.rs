@@ -2,11 +2,13 @@
 //! candle has no fast operation. Sums are in single precision. Results differ from the CPU's by what half precision
 //! rounds: the tests say by how much.
 
+mod jpeg;
 mod steps;
 
+pub use jpeg::Decoder;
 pub use steps::{
     Depthwise, RECORD, Stem, Unit, Written, activate, candidates, cut, halve, keep_memory, shrink, stem_of_crops,
-    stem_of_pictures,
+    stem_of_pictures, upload,
 };
 
 use candle_core::{Result, Tensor};

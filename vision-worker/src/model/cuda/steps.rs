@@ -3,10 +3,13 @@
 
 #![expect(unsafe_code, reason = "launching a kernel is unsafe: nothing checks its arguments but the functions here")]
 
+use std::cell::RefCell;
 use std::ops::Range;
 
 use candle_core::cuda_backend::cudarc::driver::sys::CUmemPool_attribute;
-use candle_core::cuda_backend::cudarc::driver::{CudaSlice, CudaView, LaunchConfig, PushKernelArg as _, result};
+use candle_core::cuda_backend::cudarc::driver::{
+    CudaSlice, CudaView, LaunchConfig, PinnedHostSlice, PushKernelArg as _, result,
+};
 use candle_core::cuda_backend::{CudaDType, CudaDevice, CudaStorage, WrapErr as _};
 use candle_core::op::BackpropOp;
 use candle_core::{Result, Shape, Storage, Tensor, bail};
@@ -101,13 +104,13 @@ impl<'a> Held<'a> {
 }
 
 /// A tensor out of what a kernel wrote.
-fn tensor<T: CudaDType>(slice: CudaSlice<T>, device: &CudaDevice, shape: impl Into<Shape>) -> Tensor {
+pub(super) fn tensor<T: CudaDType>(slice: CudaSlice<T>, device: &CudaDevice, shape: impl Into<Shape>) -> Tensor {
     let storage = CudaStorage::wrap_cuda_slice(slice, device.clone());
     Tensor::from_storage(Storage::Cuda(storage), shape, BackpropOp::none(), false)
 }
 
 /// Room for what a kernel will write.
-fn room<T: candle_core::cuda_backend::cudarc::driver::DeviceRepr>(
+pub(super) fn room<T: candle_core::cuda_backend::cudarc::driver::DeviceRepr>(
     device: &CudaDevice,
     count: usize,
 ) -> Result<CudaSlice<T>> {
@@ -135,6 +138,26 @@ pub fn keep_memory(device: &CudaDevice) -> Result<()> {
         let attribute = CUmemPool_attribute::CU_MEMPOOL_ATTR_RELEASE_THRESHOLD;
         result::mem_pool::set_attribute(pool, attribute, (&raw mut threshold).cast()).w()
     }
+}
+
+/// Bytes brought to the device, as a tensor of that shape: by way of memory that the device reads by itself, since the
+/// driver copies from any other in small pieces, one thread at a time. Each thread keeps its own such memory.
+pub fn upload(device: &CudaDevice, bytes: &[u8], shape: impl Into<Shape>) -> Result<Tensor> {
+    thread_local! {
+        static STAGE: RefCell<Option<PinnedHostSlice<u8>>> = const { RefCell::new(None) };
+    }
+    STAGE.with_borrow_mut(|stage| {
+        let stage = match stage {
+            Some(stage) if stage.len() >= bytes.len() => stage,
+            // SAFETY: what is read of it is written first.
+            stage => stage.insert(unsafe { device.cuda_stream().context().alloc_pinned(bytes.len()) }.w()?),
+        };
+        stage.as_mut_slice().w()?[..bytes.len()].copy_from_slice(bytes);
+        let mut out = room::<u8>(device, bytes.len())?;
+        // Waits until they are there, so that the memory may be written again.
+        device.memcpy_htod(&stage.as_slice().w()?[..bytes.len()], &mut out)?;
+        Ok(tensor(out, device, shape))
+    })
 }
 
 /// The first convolution of a network, 3x3.
