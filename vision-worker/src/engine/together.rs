@@ -20,7 +20,7 @@ pub const FRAMES_MAX: usize = 4 * BATCH_MAX;
 
 /// Threads that search. Each has its own queue of work on the device: while one brings its results home and the next
 /// batch out, the device works for the other.
-const SEARCHING: usize = 2;
+const SEARCHING: usize = 3;
 
 /// A frame, and how far it is.
 struct Frame<T> {

@@ -30,6 +30,10 @@ __device__ __forceinline__ void store4(const float from[4], float *to) {
     *reinterpret_cast<float4 *>(to) = make_float4(from[0], from[1], from[2], from[3]);
 }
 
+// A place of a map as near as there is one to `at`. What lies outside is read there and then not taken: loads without
+// conditions are all under way at once.
+__device__ __forceinline__ int nearest(int at, int count) { return min(max(at, 0), count - 1); }
+
 // A slope of 0 is ReLU, one of 1 is nothing, others are PReLU.
 __device__ __forceinline__ float activated(float value, float slope) { return value > 0.0f ? value : value * slope; }
 
@@ -49,14 +53,23 @@ __device__ void stem(const In *in, int images, int rows, int columns, int out_ro
     float sum[CHANNELS];
 #pragma unroll
     for (int channel = 0; channel < CHANNELS; channel++) sum[channel] = after[channel];
+    float seen[9][3];
 #pragma unroll
     for (int tap = 0; tap < 9; tap++) {
         const int row = y * STRIDE + tap / 3 - 1, column = x * STRIDE + tap % 3 - 1;
-        if (row < 0 || row >= rows || column < 0 || column >= columns) continue;
+        const int place = (nearest(row, rows) * columns + nearest(column, columns)) * pixel;
+        const bool inside = row >= 0 && row < rows && column >= 0 && column < columns;
 #pragma unroll
         for (int colour = 0; colour < 3; colour++) {
-            const int at = colour * plane + (row * columns + column) * pixel;
-            const float value = (float(image[at]) - mean) * scale;
+            const float value = (float(image[colour * plane + place]) - mean) * scale;
+            seen[tap][colour] = inside ? value : 0.0f;
+        }
+    }
+#pragma unroll
+    for (int tap = 0; tap < 9; tap++) {
+#pragma unroll
+        for (int colour = 0; colour < 3; colour++) {
+            const float value = seen[tap][colour];
 #pragma unroll
             for (int channel = 0; channel < CHANNELS; channel += 4) {
                 float weight[4];
@@ -96,6 +109,15 @@ __device__ void depthwise(const __half *in, int images, int rows, int columns, i
     in += image * rows * columns * channels + channel;
     out += image * out_rows * out_columns * channels + channel;
 
+    uint2 seen[SEEN][SEEN];
+#pragma unroll
+    for (int dy = 0; dy < SEEN; dy++) {
+#pragma unroll
+        for (int dx = 0; dx < SEEN; dx++) {
+            const int row = nearest(y * STRIDE + dy - 1, rows), column = nearest(x * STRIDE + dx - 1, columns);
+            seen[dy][dx] = *reinterpret_cast<const uint2 *>(in + (int64_t(row) * columns + column) * channels);
+        }
+    }
     float bias[4], slope[4], kernel[9][4], sum[TILE][TILE][4];
     load4(before + channel, bias);
     load4(before + channels + channel, slope);
@@ -105,16 +127,15 @@ __device__ void depthwise(const __half *in, int images, int rows, int columns, i
     for (int tile = 0; tile < TILE * TILE; tile++) load4(after + channel, sum[tile / TILE][tile % TILE]);
 #pragma unroll
     for (int dy = 0; dy < SEEN; dy++) {
-        const int row = y * STRIDE + dy - 1;
-        if (row < 0 || row >= rows) continue;
 #pragma unroll
         for (int dx = 0; dx < SEEN; dx++) {
-            const int column = x * STRIDE + dx - 1;
-            if (column < 0 || column >= columns) continue;
+            const int row = y * STRIDE + dy - 1, column = x * STRIDE + dx - 1;
+            const bool inside = row >= 0 && row < rows && column >= 0 && column < columns;
             float value[4];
-            load4(in + (int64_t(row) * columns + column) * channels, value);
+            load4(reinterpret_cast<const __half *>(&seen[dy][dx]), value);
 #pragma unroll
-            for (int four = 0; four < 4; four++) value[four] = activated(value[four] + bias[four], slope[four]);
+            for (int four = 0; four < 4; four++)
+                value[four] = inside ? activated(value[four] + bias[four], slope[four]) : 0.0f;
 #pragma unroll
             for (int tile = 0; tile < TILE * TILE; tile++) {
                 const int ky = dy - tile / TILE * STRIDE, kx = dx - tile % TILE * STRIDE;
@@ -169,20 +190,36 @@ __device__ void unit(const __half *in, const __half *coarser, int rows, int colu
     in += image * rows * columns * INPUTS;
     if (coarser != nullptr) coarser += image * (rows / 2) * (columns / 2) * INPUTS;
 
-    for (int index = threadIdx.x; index < TILES * SIDE * (INPUTS / 4); index += UNIT_THREADS) {
-        const int at = index / (INPUTS / 4), channel = index % (INPUTS / 4) * 4;
-        const int row = top + at / SEEN_ACROSS, column = left + at % SEEN_ACROSS;
-        float value[4] = {0.0f, 0.0f, 0.0f, 0.0f};
-        if (at < SEEN && row >= 0 && row < rows && column >= 0 && column < columns) {
-            load4(in + (int64_t(row) * columns + column) * INPUTS + channel, value);
-            if (coarser != nullptr) {
-                float more[4];
-                load4(coarser + (int64_t(row / 2) * (columns / 2) + column / 2) * INPUTS + channel, more);
+    // Eight channels at a time.
+    constexpr int PIECES = TILES * SIDE * (INPUTS / 8), LOADS = (PIECES + UNIT_THREADS - 1) / UNIT_THREADS;
+    uint4 loaded[LOADS];
 #pragma unroll
-                for (int four = 0; four < 4; four++) value[four] += more[four];
+    for (int load = 0; load < LOADS; load++) {
+        const int piece = threadIdx.x + load * UNIT_THREADS, at = piece / (INPUTS / 8);
+        const int row = nearest(top + at / SEEN_ACROSS, rows), column = nearest(left + at % SEEN_ACROSS, columns);
+        const int channel = piece % (INPUTS / 8) * 8;
+        loaded[load] = *reinterpret_cast<const uint4 *>(in + (int64_t(row) * columns + column) * INPUTS + channel);
+    }
+#pragma unroll
+    for (int load = 0; load < LOADS; load++) {
+        const int piece = threadIdx.x + load * UNIT_THREADS, at = piece / (INPUTS / 8);
+        if (piece >= PIECES) continue;
+        const int row = top + at / SEEN_ACROSS, column = left + at % SEEN_ACROSS, channel = piece % (INPUTS / 8) * 8;
+        const bool inside = at < SEEN && row >= 0 && row < rows && column >= 0 && column < columns;
+        __half *values = reinterpret_cast<__half *>(&loaded[load]);
+        if (inside && coarser != nullptr) {
+            const __half *more = coarser + (int64_t(row / 2) * (columns / 2) + column / 2) * INPUTS + channel;
+#pragma unroll
+            for (int half = 0; half < 8; half += 4) {
+                float value[4], addend[4];
+                load4(values + half, value);
+                load4(more + half, addend);
+#pragma unroll
+                for (int four = 0; four < 4; four++) value[four] += addend[four];
+                store4(value, values + half);
             }
         }
-        store4(value, seen + at * INPUT_ROW + channel);
+        *reinterpret_cast<uint4 *>(seen + at * INPUT_ROW + channel) = inside ? loaded[load] : make_uint4(0, 0, 0, 0);
     }
     __syncthreads();
 
@@ -329,8 +366,9 @@ extern "C" __global__ void depthwise_2(const __half *in, int images, int rows, i
     depthwise<2, 1>(in, images, rows, columns, out_rows, out_columns, channels, before, weights, after, out);
 }
 
+// So many blocks share a multiprocessor: without a word about that the compiler takes registers for two.
 #define UNIT(inputs, outputs)                                                                                        \
-    extern "C" __global__ void __launch_bounds__(UNIT_THREADS) unit_##inputs##_##outputs(                            \
+    extern "C" __global__ void __launch_bounds__(UNIT_THREADS, (outputs) == 64 ? 3 : 4) unit_##inputs##_##outputs(   \
         const __half *in, const __half *coarser, int has_coarser, int rows, int columns, const __half *pointwise,    \
         const float *bias, const float *depthwise, const float *after, int result, void *out) {                      \
         unit<inputs, outputs>(in, has_coarser ? coarser : nullptr, rows, columns, pointwise, bias, depthwise, after, \
