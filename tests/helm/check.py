@@ -166,7 +166,9 @@ def check_purpose(file, by_name, problems):
         limits = worker["containers"][0]["resources"]["limits"]
         problems.expect(limits["nvidia.com/gpu"] == 1 and "memory" in limits, f"limits are {limits}")
         problems.expect(worker["runtimeClassName"] == "nvidia" and worker["tolerations"], "no way onto a GPU node")
-        problems.expect("--device=cuda" in worker["containers"][0]["args"], "the worker is not told of the GPU")
+        arguments = worker["containers"][0]["args"]
+        told = {"--device=cuda", "--decoding=device"} <= set(arguments)
+        problems.expect(told, f"the worker is not told of the GPU: {arguments}")
         told = "--platform=http://gatepost-0.lockers:50051,http://gatepost-1.lockers"
         problems.expect(told in worker["containers"][0]["args"], "the worker is not told of both platforms")
         ports = by_name["NetworkPolicy", "test-gatepost-vision-worker"]["spec"]["egress"][1]
