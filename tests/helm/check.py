@@ -158,6 +158,7 @@ def check_purpose(file, by_name, problems):
         problems.expect(paths == {("bundle.pem", "ca.crt"), ("revoked.pem", "ca.crl")}, f"files are {paths}")
         worker = by_name["Deployment", "test-gatepost-vision-worker"]["spec"]["template"]["spec"]["containers"][0]
         arguments = " ".join(worker["args"])
+        problems.expect("--replicas=test-gatepost-platform-headless:50051" in arguments, f"the worker is told {arguments}")
         problems.expect("--certificate=" in arguments and "--key-file" not in arguments, f"the worker is told {arguments}")
         ports = [port["port"] for rule in by_name["NetworkPolicy", "test-gatepost-platform"]["spec"]["egress"] for port in rule["ports"]]
         problems.expect(8443 in ports, f"the identity provider is out of reach: {ports}")

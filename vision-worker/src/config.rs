@@ -32,6 +32,8 @@ pub const NAME_MAX: usize = 63;
 pub struct Config {
     /// Where each platform, or each replica of one, listens, such as `http://127.0.0.1:50051`; 1 to 16.
     pub platforms: Vec<String>,
+    /// A name and a port, such as `gatepost-headless:50051`, whose addresses are the replicas of the one platform.
+    pub replicas: Option<String>,
     /// Whom to trust, and which certificate to show.
     pub tls: ClientTls,
     /// The worker's key; none for one whose certificate says who it is.
@@ -53,6 +55,7 @@ impl Config {
     pub fn new(platform: impl Into<String>, key: impl Into<SecretString>) -> Self {
         Self {
             platforms: vec![platform.into()],
+            replicas: None,
             tls: ClientTls::default(),
             key: Some(key.into()),
             models: card::default_folder(),
@@ -67,6 +70,9 @@ impl Config {
     pub(crate) fn endpoints(&self) -> Result<Vec<Endpoint>, SessionError> {
         if !(1..=PLATFORMS_MAX).contains(&self.platforms.len()) {
             return Err(SessionError::Config(format!("a worker works for 1 to {PLATFORMS_MAX} platforms")));
+        }
+        if self.replicas.is_some() && self.platforms.len() > 1 {
+            return Err(SessionError::Config("replicas are those of one platform: name one, or none".to_owned()));
         }
         let endpoint = |address: &String| {
             let endpoint = Endpoint::from_shared(address.clone())

@@ -20,6 +20,7 @@ pub mod model;
 pub mod orientation;
 pub mod pipeline;
 pub mod quality;
+pub mod replicas;
 pub mod session;
 pub mod wire;
 

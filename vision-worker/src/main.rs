@@ -69,6 +69,10 @@ struct RunArguments {
         default_value = "http://127.0.0.1:50051"
     )]
     platforms: Vec<String>,
+    /// A name and a port, such as that of a headless service, whose addresses are the platform's replicas: the worker
+    /// works for each of them, 16 at most, under the one address of --platform.
+    #[arg(long, value_name = "NAME:PORT", env = "GATEPOST_REPLICAS")]
+    replicas: Option<String>,
     #[command(flatten)]
     tls: ClientTls,
     #[command(flatten)]
@@ -155,6 +159,7 @@ async fn run(arguments: RunArguments) -> anyhow::Result<()> {
     }
     let config = Config {
         platforms: arguments.platforms,
+        replicas: arguments.replicas,
         key: arguments.key.read(&arguments.tls)?,
         tls: arguments.tls,
         models: arguments.models.unwrap_or_else(card::default_folder),

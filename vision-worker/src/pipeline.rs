@@ -171,8 +171,8 @@ impl Pipeline {
     pub fn analyse(&self, jpeg: &[u8]) -> Result<Analysis, FrameError> {
         let seen = self.see(jpeg)?;
         let cut = self.search(&[&seen]).into_iter().collect::<Result<_, _>>()?;
-        let analysis = self.recognise(cut)?.pop();
-        analysis.ok_or_else(|| FrameError::Internal("this is a bug: a frame without an analysis".to_owned()))
+        let analysis = self.recognise(cut).pop();
+        analysis.unwrap_or_else(|| Err(FrameError::Internal("this is a bug: a frame without an analysis".to_owned())))
     }
 
     /// The first step: a JPEG frame's pixels, on the device as well where the networks run on one. If the device decodes,
@@ -232,26 +232,21 @@ impl Pipeline {
     }
 
     /// The last: the faces of several frames embedded.
-    pub fn recognise(&self, frames: Vec<Cut>) -> Result<Vec<Analysis>, FrameError> {
-        let mut embeddings = self.embed_cut(&frames)?.into_iter();
-        let analysis = |Cut { size: (width, height), faces, liveness, .. }| {
-            let faces = Vec::into_iter(faces).zip(liveness).zip(embeddings.by_ref());
-            let faces = faces.map(|(((face, measures), liveness), embedding): (((Detection, _), _), _)| Face {
-                quality: quality(&face, &measures),
-                bounds: face.bounds,
-                landmarks: face.landmarks,
-                score: face.score,
-                measures,
-                liveness,
-                embedding,
-            });
-            Analysis { width, height, faces: faces.collect() }
+    pub fn recognise(&self, frames: Vec<Cut>) -> Vec<Result<Analysis, FrameError>> {
+        let mut numbers = match self.numbers_of_all(&frames) {
+            Ok(numbers) => numbers.into_iter(),
+            Err(error) => return frames.iter().map(|_| Err(error.clone())).collect(),
         };
-        Ok(frames.into_iter().map(analysis).collect())
+        let analysis = |cut: Cut| {
+            // Taken before anything can fail, so that the next frame finds its own.
+            let numbers: Vec<_> = numbers.by_ref().take(cut.faces.len()).collect();
+            cut.recognised(numbers)
+        };
+        frames.into_iter().map(analysis).collect()
     }
 
-    /// The embeddings of all faces of all frames, one after the other.
-    fn embed_cut(&self, frames: &[Cut]) -> Result<Vec<Vec<f32>>, FrameError> {
+    /// What the embedder says of all faces of all frames, one after the other.
+    fn numbers_of_all(&self, frames: &[Cut]) -> Result<Vec<Vec<f32>>, FrameError> {
         let mut here = Vec::new();
         #[cfg(feature = "cuda")]
         let mut on_device = Vec::new();
@@ -264,9 +259,9 @@ impl Pipeline {
         }
         #[cfg(feature = "cuda")]
         if !on_device.is_empty() {
-            return self.embed_on_device(&Tensor::cat(&on_device, 0)?);
+            return self.numbers_on_device(&Tensor::cat(&on_device, 0)?);
         }
-        self.embed(&here)
+        self.numbers(&here)
     }
 
     /// The detector alone.
@@ -282,22 +277,26 @@ impl Pipeline {
 
     /// The embedder alone: one embedding of length 1 for each crop.
     pub fn embed(&self, crops: &[&Crop]) -> Result<Vec<Vec<f32>>, FrameError> {
+        self.numbers(crops)?.into_iter().map(normalised).collect()
+    }
+
+    /// What the embedder says of each crop: an embedding of no particular length.
+    fn numbers(&self, crops: &[&Crop]) -> Result<Vec<Vec<f32>>, FrameError> {
         if crops.is_empty() {
             return Ok(Vec::new());
         }
         let Model { embedder, device, .. } = &self.model;
         if !device.is_cpu() {
-            return self.embed_on_device(&Crop::tensor_of(crops, device)?);
+            return self.numbers_on_device(&Crop::tensor_of(crops, device)?);
         }
         // Each face runs on its own thread.
         let trunk = |crop: &&Crop| embedder.trunk(&crop.tensor(device)?);
         let maps: Result<Vec<_>, _> = crops.par_iter().map(trunk).collect();
-        let embeddings = embedder.head(&Tensor::cat(&maps?, 0)?)?.to_vec2::<f32>()?;
-        embeddings.into_iter().map(normalised).collect()
+        Ok(embedder.head(&Tensor::cat(&maps?, 0)?)?.to_vec2()?)
     }
 
-    /// As [`Pipeline::embed`], for crops `[n, 3, SIDE, SIDE]` that a device has.
-    fn embed_on_device(&self, crops: &Tensor) -> Result<Vec<Vec<f32>>, FrameError> {
+    /// As [`Pipeline::numbers`], for crops `[n, 3, SIDE, SIDE]` that a device has.
+    fn numbers_on_device(&self, crops: &Tensor) -> Result<Vec<Vec<f32>>, FrameError> {
         let count = crops.dim(0)?;
         let mut embeddings = Vec::with_capacity(count);
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
@@ -306,7 +305,27 @@ impl Pipeline {
             let numbers = self.model.embedder.forward(&crops)?.flatten_all()?.to_vec1::<f32>()?;
             embeddings.extend(numbers.chunks_exact(self.card().embedder.dimension).map(<[f32]>::to_vec));
         }
-        embeddings.into_iter().map(normalised).collect()
+        Ok(embeddings)
+    }
+}
+
+impl Cut {
+    /// The frame with its faces' embeddings, as the embedder put them out.
+    fn recognised(self, numbers: Vec<Vec<f32>>) -> Result<Analysis, FrameError> {
+        let (width, height) = self.size;
+        let faces = self.faces.into_iter().zip(self.liveness).zip(numbers);
+        let faces = faces.map(|(((face, measures), liveness), numbers)| {
+            Ok(Face {
+                quality: quality(&face, &measures),
+                bounds: face.bounds,
+                landmarks: face.landmarks,
+                score: face.score,
+                measures,
+                liveness,
+                embedding: normalised(numbers)?,
+            })
+        });
+        Ok(Analysis { width, height, faces: faces.collect::<Result<_, FrameError>>()? })
     }
 }
 

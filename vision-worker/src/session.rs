@@ -1,6 +1,7 @@
 //! The worker's life with its platforms: dials in at each, says hello, answers every frame with one result, comes back
 //! after a loss, and leaves politely.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,20 +11,24 @@ use gatepost_process::telemetry::propagation;
 use gatepost_proto::vision::vision_service_client::VisionServiceClient;
 use gatepost_proto::vision::work_response::Message;
 use gatepost_proto::vision::{Frame, WorkRequest, WorkResponse};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::metadata::{Ascii, MetadataValue};
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::{Channel, Endpoint, Uri};
 use tonic::{Code, Request, Status, Streaming};
 use tonic_types::StatusExt as _;
+use tower::service_fn;
 use tracing::Instrument as _;
 
 use crate::config::{CAPACITY_MAX, Config, NAME_MAX};
 use crate::engine::Engine;
 use crate::model::ModelError;
 use crate::pipeline::{FrameError, Pipeline};
+use crate::replicas::{self, Name};
 use crate::{backoff::Backoff, wire};
 
 /// Bounds on what the network may keep us waiting for.
@@ -50,6 +55,9 @@ pub enum SessionError {
         /// What the platform said.
         message: String,
     },
+    /// Every frame fails; a new process may find the device in order.
+    #[error("every frame fails, the last ones in a row; start the worker again, and look for the device's own errors")]
+    Broken,
     /// The platform will never take this worker as it is: a wrong key, a malformed hello.
     #[error("the platform refuses this worker: {0}")]
     Refused(Status),
@@ -75,7 +83,16 @@ pub async fn run_with(pipeline: Arc<Pipeline>, config: Config, shutdown: &Shutdo
     let mut platforms = JoinSet::new();
     for endpoint in endpoints {
         let (worker, leaving) = (Arc::clone(&worker), leaving.clone());
-        platforms.spawn(async move { worker.work_for(&endpoint, &leaving).await });
+        platforms.spawn(async move {
+            let Some(name) = worker.config.replicas.clone() else {
+                return worker.work_for(&endpoint, None, &leaving).await;
+            };
+            replicas::work_for_all(Arc::new(Name(name)), &leaving, |address, leaving| {
+                let (worker, endpoint) = (Arc::clone(&worker), endpoint.clone());
+                async move { worker.work_for(&endpoint, Some(address), &leaving).await }
+            })
+            .await
+        });
     }
     let mut outcome = Ok(());
     while let Some(ended) = platforms.join_next().await {
@@ -93,6 +110,8 @@ enum End {
     GoneAway,
     /// The platform asked us to finish and come back.
     Drained,
+    /// We cannot work any more, and left.
+    Broken,
 }
 
 /// What stays the same from one session to the next, and from one platform to the other.
@@ -126,13 +145,19 @@ impl Worker {
         Ok(Self { config, model_id, dimension, engine, authorization })
     }
 
-    /// One session after the other with a platform, until `leaving`.
-    async fn work_for(&self, endpoint: &Endpoint, leaving: &CancellationToken) -> Result<(), SessionError> {
-        let platform = endpoint.uri();
+    /// One session after the other with a platform, until `leaving`; at this address, where it is one of several replicas.
+    async fn work_for(
+        &self,
+        endpoint: &Endpoint,
+        address: Option<SocketAddr>,
+        leaving: &CancellationToken,
+    ) -> Result<(), SessionError> {
+        let platform = address.map_or_else(|| endpoint.uri().to_string(), |address| address.to_string());
         let mut backoff = Backoff::default();
         while !leaving.is_cancelled() {
-            match self.session(endpoint, leaving, &mut backoff).await {
+            match self.session(endpoint, address, leaving, &mut backoff).await {
                 Ok(End::GoneAway) => break,
+                Ok(End::Broken) => return Err(SessionError::Broken),
                 Ok(End::Drained) => tracing::info!(%platform, "drained by the platform, coming back"),
                 Err(status) => {
                     if let Some(error) = self.fatal(&status) {
@@ -154,22 +179,24 @@ impl Worker {
     async fn session(
         &self,
         endpoint: &Endpoint,
+        address: Option<SocketAddr>,
         leaving: &CancellationToken,
         backoff: &mut Backoff,
     ) -> Result<End, Status> {
         let (requests, outgoing) = mpsc::channel(usize::from(self.config.capacity) + 2);
-        let greeting = tokio::time::timeout(WELCOME_TIMEOUT, self.greet(endpoint, &requests, outgoing));
+        let greeting = tokio::time::timeout(WELCOME_TIMEOUT, self.greet(endpoint, address, &requests, outgoing));
         let mut incoming = tokio::select! {
             () = leaving.cancelled() => return Ok(End::GoneAway),
             greeted = greeting => greeted.map_err(|_| Status::deadline_exceeded("no welcome"))??,
         };
         backoff.reset();
-        let platform = endpoint.uri();
+        let platform = address.map_or_else(|| endpoint.uri().to_string(), |address| address.to_string());
         tracing::info!(%platform, model.id = self.model_id, capacity = self.config.capacity, "welcomed by the platform");
         let mut frames = JoinSet::new();
         let end = loop {
             tokio::select! {
                 () = leaving.cancelled() => break End::GoneAway,
+                () = self.engine.broken() => break End::Broken,
                 // Only counts out those that have ended.
                 Some(_) = frames.join_next() => {}
                 message = incoming.message() => match message?.and_then(|response| response.message) {
@@ -180,7 +207,7 @@ impl Worker {
                 },
             }
         };
-        if matches!(end, End::GoneAway) {
+        if matches!(end, End::GoneAway | End::Broken) {
             tracing::info!(%platform, frames.left = frames.len(), "going away");
             let _ = requests.send(wire::going_away()).await;
         }
@@ -198,6 +225,7 @@ impl Worker {
     async fn greet(
         &self,
         endpoint: &Endpoint,
+        address: Option<SocketAddr>,
         requests: &mpsc::Sender<WorkRequest>,
         outgoing: mpsc::Receiver<WorkRequest>,
     ) -> Result<Streaming<WorkResponse>, Status> {
@@ -207,7 +235,12 @@ impl Worker {
         // The files are read each time: a certificate that was renewed is shown from the next connection on.
         let endpoint = self.config.tls.secure(endpoint.clone());
         let endpoint = endpoint.map_err(|error| Status::unavailable(error.to_string()))?;
-        let channel: Channel = endpoint.connect().await.map_err(|error| Status::unavailable(sources(&error)))?;
+        let channel = match address {
+            None => endpoint.connect().await,
+            // By the endpoint's name, which the certificate has, but at the replica's own address.
+            Some(address) => endpoint.connect_with_connector(service_fn(move |_: Uri| dial(address))).await,
+        };
+        let channel: Channel = channel.map_err(|error| Status::unavailable(sources(&error)))?;
         let mut client = VisionServiceClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX);
         let mut request = Request::new(ReceiverStream::new(outgoing));
         if let Some(authorization) = &self.authorization {
@@ -258,6 +291,12 @@ impl Worker {
 
 fn is_model_mismatch(status: &Status) -> bool {
     status.get_details_error_info().is_none_or(|details| details.reason == "MODEL_MISMATCH")
+}
+
+async fn dial(address: SocketAddr) -> std::io::Result<TokioIo<TcpStream>> {
+    let stream = TcpStream::connect(address).await?;
+    stream.set_nodelay(true)?;
+    Ok(TokioIo::new(stream))
 }
 
 /// An error and what caused it: tonic's own message is only "transport error".

@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 use super::{Waiting, Worker};
 use crate::batcher;
-use crate::pipeline::{Analysis, Cut, FrameError, Seen};
+use crate::pipeline::{Cut, Seen};
 
 /// The most frames of one batch.
 const BATCH_MAX: usize = 32;
@@ -102,11 +102,8 @@ fn embeds(worker: &Worker, waiting: &Receiver<Frame<Cut>>) {
     while let Some(frames) = batcher::gather(waiting, BATCH_MAX) {
         let (cut, rest): (Vec<Cut>, Vec<(Instant, Waiting)>) =
             frames.into_iter().map(|Frame { at, begun, waiting, .. }| (at, (begun, waiting))).unzip();
-        let analyses: Vec<Result<Analysis, FrameError>> =
-            match worker.step("embed", rest.len(), || worker.pipeline.recognise(cut)) {
-                Ok(analyses) => analyses.into_iter().map(Ok).collect(),
-                Err(error) => vec![Err(error); rest.len()],
-            };
+        let analyses = worker.step("embed", rest.len(), || Ok(worker.pipeline.recognise(cut)));
+        let analyses = analyses.unwrap_or_else(|error| vec![Err(error); rest.len()]);
         for ((begun, waiting), analysis) in rest.into_iter().zip(analyses) {
             worker.answer(waiting, begun, analysis);
         }

@@ -1,10 +1,12 @@
-//! Pictures whose bytes were spoilt: each is a picture or a refusal, never a panic, and soon. `GATEPOST_FUZZ_CASES` says
-//! how many, `GATEPOST_FUZZ_SEED` which.
+//! Pictures whose bytes were spoilt, and messages: each is a picture or a refusal, never a panic, and soon.
+//! `GATEPOST_FUZZ_CASES` says how many, `GATEPOST_FUZZ_SEED` which.
 
 use std::time::Duration;
 
+use gatepost_proto::vision::{Frame, WorkResponse, work_response};
 use gatepost_vision::image::Picture;
 use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
+use prost::Message as _;
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng, seq::IndexedRandom as _};
 use rustix::time::{ClockId, clock_gettime};
 
@@ -96,17 +98,58 @@ fn spoil(file: &mut Vec<u8>, others: &[Vec<u8>], rng: &mut StdRng) {
     }
 }
 
+/// Makes the sides that a file states short: reading what a large one lacks takes a thousand times as long as the rest.
+fn shorten_sides(file: &mut [u8]) {
+    for at in 0..file.len().saturating_sub(9) {
+        if file[at] == 0xFF && matches!(file[at + 1], 0xC0..=0xC2) {
+            (file[at + 5], file[at + 7]) = (0, 0);
+        }
+    }
+}
+
 /// Of this thread.
 fn processor_time() -> Duration {
     let now = clock_gettime(ClockId::ThreadCPUTime);
     Duration::new(now.tv_sec as u64, now.tv_nsec as u32)
 }
 
-#[test]
-fn a_spoilt_picture_is_a_picture_or_a_refusal() {
+/// How many cases, and which.
+fn settings() -> (usize, StdRng) {
     let setting = |name: &str| std::env::var(name).ok().map(|value| value.parse::<u64>().unwrap());
     let cases = setting("GATEPOST_FUZZ_CASES").map_or(CASES, |cases| cases as usize);
-    let mut rng = StdRng::seed_from_u64(setting("GATEPOST_FUZZ_SEED").unwrap_or(1));
+    (cases, StdRng::seed_from_u64(setting("GATEPOST_FUZZ_SEED").unwrap_or(1)))
+}
+
+/// What a platform sends, its bytes spoilt on the way: no message, or one whose picture is a picture or a refusal.
+#[test]
+fn a_spoilt_message_is_a_message_or_a_refusal() {
+    let (cases, mut rng) = settings();
+    let files = &files()[1..];
+    let message = |jpeg: &Vec<u8>| {
+        let frame =
+            Frame { frame_id: 7, jpeg: jpeg.clone().into(), traceparent: "00-1-2-01".into(), ..Frame::default() };
+        WorkResponse { message: Some(work_response::Message::Frame(frame)) }.encode_to_vec()
+    };
+    let messages: Vec<Vec<u8>> = files.iter().map(message).collect();
+    let (mut frames, mut pictures) = (0, 0);
+    for _ in 0..cases {
+        let mut bytes = messages.choose(&mut rng).unwrap().clone();
+        for _ in 0..rng.random_range(1..4) {
+            spoil(&mut bytes, &messages, &mut rng);
+        }
+        shorten_sides(&mut bytes);
+        let Ok(message) = WorkResponse::decode(&*bytes) else { continue };
+        let Some(work_response::Message::Frame(frame)) = message.message else { continue };
+        frames += 1;
+        pictures += usize::from(Picture::decode(&frame.jpeg).is_ok());
+    }
+    println!("{cases} spoilt messages, {frames} still frames, {pictures} with a picture");
+    assert!(frames > cases / 50 && pictures > 0, "{frames} were still frames: too few");
+}
+
+#[test]
+fn a_spoilt_picture_is_a_picture_or_a_refusal() {
+    let (cases, mut rng) = settings();
     let files = files();
     assert!(files.iter().all(|file| Picture::decode(file).is_ok()), "there is something to spoil");
     // What takes long comes as often as the short form has it, and in a long one so many times and no more.
@@ -116,6 +159,9 @@ fn a_spoilt_picture_is_a_picture_or_a_refusal() {
         let mut file = files[if case % large_every == 0 { 0 } else { rng.random_range(1..files.len()) }].clone();
         for _ in 0..rng.random_range(1..4) {
             spoil(&mut file, &files, &mut rng);
+        }
+        if case % large_every != 0 {
+            shorten_sides(&mut file);
         }
         if rng.random_bool(0.7) {
             // Else hardly any would get past the look at its end.

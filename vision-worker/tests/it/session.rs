@@ -2,14 +2,21 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
+use candle_core::Device;
 use gatepost_process::shutdown::Shutdown;
 use gatepost_proto::vision::vision_service_server::{VisionService, VisionServiceServer};
 use gatepost_proto::vision::{
     Frame, FrameError, FrameResult, Hello, Welcome, WorkRequest, WorkResponse, WorkerDrain, work_request, work_response,
 };
-use gatepost_vision::{Config, SessionError, run_with};
+use gatepost_vision::model::Model;
+use gatepost_vision::model::embedder::{Architecture, Embedder};
+use gatepost_vision::model::layers::Backend;
+use gatepost_vision::model::weights::Weights;
+use gatepost_vision::{Config, Pipeline, SessionError, run_with};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -17,7 +24,7 @@ use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
 use tonic::{Request, Response, Status, Streaming};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
-use crate::support::{grey, jpeg, photograph, pipeline};
+use crate::support::{grey, jpeg, model_folder, photograph, pipeline};
 
 const KEY: &str = "a-worker-key";
 
@@ -85,6 +92,18 @@ struct Scene {
 
 impl Scene {
     async fn begin(key: &str, refusal: Option<Status>) -> Self {
+        Self::begin_with(pipeline().clone(), key, refusal).await
+    }
+
+    async fn begin_with(pipeline: Arc<Pipeline>, key: &str, refusal: Option<Status>) -> Self {
+        Self::begin_at(pipeline, refusal, |address| Config::new(format!("http://{address}"), key)).await
+    }
+
+    async fn begin_at(
+        pipeline: Arc<Pipeline>,
+        refusal: Option<Status>,
+        config: impl FnOnce(SocketAddr) -> Config,
+    ) -> Self {
         let (sender, connections) = mpsc::channel(1);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -92,9 +111,9 @@ impl Scene {
         let server = tonic::transport::Server::builder().add_service(service);
         tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
         let shutdown = Shutdown::new();
-        let config = Config { capacity: 3, ..Config::new(format!("http://{address}"), key) };
+        let config = Config { capacity: 3, ..config(address) };
         let session = shutdown.clone();
-        let worker = tokio::spawn(async move { run_with(pipeline().clone(), config, &session).await });
+        let worker = tokio::spawn(async move { run_with(pipeline, config, &session).await });
         Self { connections, shutdown, worker }
     }
 
@@ -138,6 +157,24 @@ async fn every_frame_gets_exactly_one_result() {
     scene.shutdown.drain();
     assert!(matches!(connection.next().await, Some(work_request::Message::GoingAway(_))));
     assert!(connection.next().await.is_none());
+    drop(connection);
+    scene.outcome().await.unwrap();
+}
+
+/// The address of `--platform` says what the platform is called, and the name of the replicas where they are.
+#[tokio::test]
+async fn replicas_are_found_by_their_name() {
+    let config = |address: SocketAddr| Config {
+        replicas: Some(format!("localhost:{}", address.port())),
+        ..Config::new("http://gatepost.invalid:50051", KEY)
+    };
+    let mut scene = Scene::begin_at(pipeline().clone(), None, config).await;
+    let mut connection = scene.connection().await;
+    connection.welcome().await;
+    connection.send_frame(1, photograph("obama")).await;
+    assert_eq!(connection.result().await.faces.len(), 1);
+    scene.shutdown.drain();
+    assert!(matches!(connection.next().await, Some(work_request::Message::GoingAway(_))));
     drop(connection);
     scene.outcome().await.unwrap();
 }
@@ -210,6 +247,39 @@ async fn more_frames_than_offered_are_answered_with_an_error() {
     assert!(matches!(connection.next().await, Some(work_request::Message::GoingAway(_))));
 }
 
+/// A pipeline that can embed nothing: its embedder puts out zeros.
+fn broken() -> Arc<Pipeline> {
+    let mut model = Model::load(&model_folder(), &Device::Cpu).unwrap();
+    let file = model.card.embedder.weights.read(&model_folder()).unwrap();
+    let weights = candle_core::safetensors::load_buffer(&file, &Device::Cpu).unwrap();
+    let zeros = weights.into_iter().map(|(name, weight)| (name, weight.zeros_like().unwrap()));
+    let zeros = safetensors::serialize(zeros, None).unwrap();
+    let zeros = Weights::from_bytes(&zeros, &Device::Cpu, Backend::Kernels).unwrap();
+    model.embedder = Embedder::load(&zeros, Architecture::Sface).unwrap();
+    Arc::new(Pipeline::new(model))
+}
+
+#[tokio::test]
+async fn a_worker_that_fails_frame_after_frame_says_so_and_ends() {
+    let mut scene = Scene::begin_with(broken(), KEY, None).await;
+    let mut connection = scene.connection().await;
+    connection.welcome().await;
+    for frame_id in 0..32 {
+        connection.send_frame(frame_id, photograph("obama")).await;
+        assert_eq!(connection.result().await.error(), FrameError::Internal);
+        // What is wrong with a file does not count, in neither direction.
+        connection.send_frame(100 + frame_id, b"no picture".to_vec()).await;
+        match connection.next().await {
+            Some(work_request::Message::Result(result)) => assert_eq!(result.error(), FrameError::NotAJpeg),
+            Some(work_request::Message::GoingAway(_)) if frame_id == 31 => break,
+            other => panic!("{other:?}"),
+        }
+    }
+    drop(connection);
+    let error = scene.outcome().await.unwrap_err();
+    assert!(matches!(error, SessionError::Broken), "{error}");
+}
+
 #[tokio::test]
 async fn another_model_than_the_gallerys_ends_the_worker() {
     let details = ErrorDetails::with_error_info("MODEL_MISMATCH", "gatepost", HashMap::new());
@@ -238,7 +308,8 @@ async fn settings_outside_the_contract_are_refused() {
         Config { name: "x".repeat(64), ..config.clone() },
         Config { platforms: Vec::new(), ..config.clone() },
         Config { platforms: vec!["http://127.0.0.1:1".to_owned(); 17], ..config.clone() },
-        Config { platforms: vec!["not an address".to_owned()], ..config },
+        Config { platforms: vec!["not an address".to_owned()], ..config.clone() },
+        Config { platforms: vec!["http://127.0.0.1:1".to_owned(); 2], replicas: Some("a:1".to_owned()), ..config },
     ] {
         let outcome = run_with(pipeline().clone(), config, &shutdown).await;
         assert!(matches!(outcome, Err(SessionError::Config(_))));
