@@ -137,7 +137,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_one_replica_refuses_ends_the_work_for_all() {
         let script = Scripted(Mutex::new(vec!["10.0.0.1:1 10.0.0.2:1"]));
-        let outcome = work_for_all(Arc::new(script), &CancellationToken::new(), |address, leaving| async move {
+        let leaving = CancellationToken::new();
+        let outcome = work_for_all(Arc::new(script), &leaving, |address, leaving| async move {
             if address.ip().to_string().ends_with('2') {
                 return Err(SessionError::Broken);
             }
