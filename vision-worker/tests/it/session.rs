@@ -264,17 +264,23 @@ async fn a_worker_that_fails_frame_after_frame_says_so_and_ends() {
     let mut scene = Scene::begin_with(broken(), KEY, None).await;
     let mut connection = scene.connection().await;
     connection.welcome().await;
-    for frame_id in 0..32 {
+    for frame_id in 1..32 {
         connection.send_frame(frame_id, photograph("obama")).await;
         assert_eq!(connection.result().await.error(), FrameError::Internal);
         // What is wrong with a file does not count, in neither direction.
         connection.send_frame(100 + frame_id, b"no picture".to_vec()).await;
-        match connection.next().await {
-            Some(work_request::Message::Result(result)) => assert_eq!(result.error(), FrameError::NotAJpeg),
-            Some(work_request::Message::GoingAway(_)) if frame_id == 31 => break,
-            other => panic!("{other:?}"),
+        assert_eq!(connection.result().await.error(), FrameError::NotAJpeg);
+    }
+    connection.send_frame(32, photograph("obama")).await;
+    let (mut gone, mut answered) = (false, false);
+    while let Some(message) = connection.next().await {
+        match message {
+            work_request::Message::Result(result) => answered = result.error() == FrameError::Internal,
+            work_request::Message::GoingAway(_) => gone = true,
+            work_request::Message::Hello(_) => panic!("a second hello"),
         }
     }
+    assert!(gone && answered);
     drop(connection);
     let error = scene.outcome().await.unwrap_err();
     assert!(matches!(error, SessionError::Broken), "{error}");
