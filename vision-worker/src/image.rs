@@ -91,8 +91,10 @@ impl Picture {
     }
 }
 
+type Decoder<'a> = JpegDecoder<ZCursor<&'a [u8]>>;
+
 /// A decoder that has read the header, and the size that it states.
-fn opened(jpeg: &[u8]) -> Result<(JpegDecoder<ZCursor<&[u8]>>, usize, usize), FrameError> {
+fn opened(jpeg: &[u8]) -> Result<(Decoder<'_>, usize, usize), FrameError> {
     let options = DecoderOptions::default()
         .set_max_width(SIDE_MAX)
         .set_max_height(SIDE_MAX)

@@ -1,6 +1,7 @@
 //! The replicas of one platform, found by a name whose addresses they are, such as a headless service of Kubernetes has.
 //! They come and go; a worker works for all that are there.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -60,10 +61,8 @@ where
                     // One that is gone, by what the name says, is left politely; a failed look-up tells nothing.
                     at_work.iter().filter(|(address, _)| !found.contains(address)).for_each(|(_, gone)| gone.cancel());
                     for address in found {
-                        if !at_work.contains_key(&address) {
-                            let token = leaving.child_token();
-                            let session = work(address, token.clone());
-                            at_work.insert(address, token);
+                        if let Entry::Vacant(place) = at_work.entry(address) {
+                            let session = work(address, place.insert(leaving.child_token()).clone());
                             sessions.spawn(async move { (address, session.await) });
                         }
                     }

@@ -8,7 +8,8 @@ use std::{
     process::Command,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicUsize, Ordering},
+        mpsc::{self, RecvTimeoutError},
     },
     thread::{self, JoinHandle},
     time::{Duration, Instant},
@@ -181,9 +182,14 @@ impl Bench {
 
 /// What is counted in a second, after a while to begin.
 async fn rate_of(done: &AtomicUsize) -> f64 {
-    tokio::time::sleep(SPAN / 4).await;
+    let mut quarters = tokio::time::interval(SPAN / 4);
+    for _ in 0..2 {
+        quarters.tick().await;
+    }
     let (before, begun) = (done.load(Ordering::Relaxed), Instant::now());
-    tokio::time::sleep(SPAN).await;
+    for _ in 0..4 {
+        quarters.tick().await;
+    }
     (done.load(Ordering::Relaxed) - before) as f64 / begun.elapsed().as_secs_f64()
 }
 
@@ -228,18 +234,16 @@ async fn through_the_platform(jpeg: &Bytes, decoding: &str) -> f64 {
 
 /// Looks how much of the time the device works for anybody.
 struct Busy {
-    over: Arc<AtomicBool>,
+    over: mpsc::Sender<()>,
     looking: JoinHandle<Vec<f64>>,
 }
 
 impl Busy {
     fn start() -> Self {
-        let over = Arc::new(AtomicBool::new(false));
-        let ended = Arc::clone(&over);
+        let (over, ended) = mpsc::channel();
         let looking = thread::spawn(move || {
             let mut shares = Vec::new();
-            while !ended.load(Ordering::Relaxed) {
-                thread::sleep(Duration::from_millis(500));
+            while ended.recv_timeout(Duration::from_millis(500)) == Err(RecvTimeoutError::Timeout) {
                 let said = text("nvidia-smi", &["--query-gpu=utilization.gpu", "--format=csv,noheader,nounits"]);
                 shares.extend(said.trim().parse::<f64>());
             }
@@ -250,7 +254,7 @@ impl Busy {
 
     /// The median, in percent.
     fn share(self) -> f64 {
-        self.over.store(true, Ordering::Relaxed);
+        drop(self.over);
         median(&self.looking.join().unwrap())
     }
 }

@@ -57,6 +57,9 @@ fn exif() -> Vec<u8> {
 
 /// Spoils a file as cameras, cables and attackers do.
 fn spoil(file: &mut Vec<u8>, others: &[Vec<u8>], rng: &mut StdRng) {
+    if file.is_empty() {
+        return;
+    }
     let place = rng.random_range(0..file.len());
     // The tables and headers come first, and are what a decoder believes.
     let early = rng.random_range(0..file.len().min(700));

@@ -12,7 +12,7 @@ use candle_core::cuda_backend::{CudaDevice, WrapErr as _};
 use candle_core::{Result, Tensor, bail};
 use libloading::Library;
 
-use super::steps::{room, tensor};
+use super::memory::{room, tensor};
 
 /// The library by the names that it has had; its functions are the same in all.
 const NAMES: [&str; 3] = ["libnvjpeg.so.13", "libnvjpeg.so.12", "libnvjpeg.so"];

@@ -3,12 +3,13 @@
 //! rounds: the tests say by how much.
 
 mod jpeg;
+mod memory;
 mod steps;
 
 pub use jpeg::Decoder;
+pub use memory::{keep_memory, upload};
 pub use steps::{
-    Depthwise, RECORD, Stem, Unit, Written, activate, candidates, cut, halve, keep_memory, shrink, stem_of_crops,
-    stem_of_pictures, upload,
+    Depthwise, RECORD, Stem, Unit, Written, activate, candidates, cut, halve, shrink, stem_of_crops, stem_of_pictures,
 };
 
 use candle_core::{Result, Tensor};
