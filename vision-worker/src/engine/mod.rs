@@ -1,5 +1,5 @@
 //! Works frames off. Everyone sends them through an [`Engine`] and waits for the answer. On the CPU each frame is one
-//! thread's work ([`apart`]); a device is given many at once ([`together`]).
+//! thread's work (`apart.rs`); a device is given many at once (`together.rs`).
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
