@@ -152,7 +152,7 @@ impl Worker {
         address: Option<SocketAddr>,
         leaving: &CancellationToken,
     ) -> Result<(), SessionError> {
-        let platform = address.map_or_else(|| endpoint.uri().to_string(), |address| address.to_string());
+        let platform = place(endpoint, address);
         let mut backoff = Backoff::default();
         while !leaving.is_cancelled() {
             match self.session(endpoint, address, leaving, &mut backoff).await {
@@ -190,7 +190,7 @@ impl Worker {
             greeted = greeting => greeted.map_err(|_| Status::deadline_exceeded("no welcome"))??,
         };
         backoff.reset();
-        let platform = address.map_or_else(|| endpoint.uri().to_string(), |address| address.to_string());
+        let platform = place(endpoint, address);
         tracing::info!(%platform, model.id = self.model_id, capacity = self.config.capacity, "welcomed by the platform");
         let mut frames = JoinSet::new();
         let end = loop {
@@ -291,6 +291,11 @@ impl Worker {
 
 fn is_model_mismatch(status: &Status) -> bool {
     status.get_details_error_info().is_none_or(|details| details.reason == "MODEL_MISMATCH")
+}
+
+/// Where a platform is, for the log.
+fn place(endpoint: &Endpoint, address: Option<SocketAddr>) -> String {
+    address.map_or_else(|| endpoint.uri().to_string(), |address| address.to_string())
 }
 
 async fn dial(address: SocketAddr) -> std::io::Result<TokioIo<TcpStream>> {

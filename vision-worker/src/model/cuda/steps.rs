@@ -1,5 +1,4 @@
-//! The kernels' launches. Each step looks at the shapes of what it is given and
-//! allocates what its kernel writes.
+//! The kernels' launches. Each step looks at the shapes of what it is given and allocates what its kernel writes.
 
 #![expect(unsafe_code, reason = "launching a kernel is unsafe: nothing checks its arguments but the functions here")]
 

@@ -4,7 +4,7 @@ use candle_core::{DType, Result, Tensor};
 
 use super::{
     BACKBONE, CHANNELS, Form, HALVED_AFTER, LEVEL_AFTER, STRIDES, backbone_name, depthwise, filled_up, head_names,
-    neck_name, pointwise, shared_name,
+    joined, neck_name, pointwise, shared_name,
 };
 use crate::model::cuda::{self, RECORD, Stem, Unit, Written};
 use crate::model::weights::Weights;
@@ -137,11 +137,7 @@ impl Level {
 
 /// Several units of the same input as one, their outputs one after the other.
 fn unit(weights: &Weights, names: &[String], has_relu: bool) -> Result<Unit> {
-    let joined = |kind: fn(&str) -> String, part: &str| -> Result<Tensor> {
-        let parts: Result<Vec<Tensor>> =
-            names.iter().map(|name| weights.get(&format!("{}.{part}", kind(name)))).collect();
-        Tensor::cat(&parts?, 0)
-    };
+    let joined = |kind, part| joined(weights, names, kind, part);
     let bias = joined(depthwise, "bias")?;
     let slope = if has_relu { bias.zeros_like()? } else { bias.ones_like()? };
     Ok(Unit {

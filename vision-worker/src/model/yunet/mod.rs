@@ -2,9 +2,7 @@
 //! convolutions, a feature pyramid of three levels, and for every cell of a level a score, a box and five points.
 //! Decoding the cells into faces is `detect.rs`'s business.
 
-#[cfg(feature = "cuda")]
-use candle_core::Tensor;
-use candle_core::{Device, Result};
+use candle_core::{Device, Result, Tensor};
 
 use super::layers::Backend;
 use super::weights::Weights;
@@ -180,6 +178,12 @@ fn head_name(stride: usize, head: &str) -> String {
 
 fn head_names(stride: usize) -> [String; 4] {
     HEADS.map(|head| head_name(stride, head))
+}
+
+/// A part of several units' convolutions of one kind, one after the other.
+fn joined(weights: &Weights, names: &[String], kind: fn(&str) -> String, part: &str) -> Result<Tensor> {
+    let parts: Result<Vec<Tensor>> = names.iter().map(|name| weights.get(&format!("{}.{part}", kind(name)))).collect();
+    Tensor::cat(&parts?, 0)
 }
 
 fn pointwise(unit: &str) -> String {

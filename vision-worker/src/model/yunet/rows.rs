@@ -1,12 +1,12 @@
 //! The detector on the CPU: a picture's rows flow through the whole backbone, then each level's through its neck and
 //! its heads.
 
-use candle_core::{Result, Tensor};
+use candle_core::Result;
 use pulp::Arch;
 
 use super::{
     BACKBONE, Cells, Form, HALVED_AFTER, LEVEL_AFTER, STRIDES, backbone_name, backbone_stride, depthwise, filled_up,
-    head_names, neck_name, pointwise, shared_name,
+    head_names, joined, neck_name, pointwise, shared_name,
 };
 use crate::image::Picture;
 use crate::model::kernels::chain::{Stage, Unit, finish, push};
@@ -121,11 +121,7 @@ fn add_doubled(row: &[f32], coarser: &[f32], channels: usize, sum: &mut [f32]) {
 
 /// Several units of the same input as one, their outputs one after the other.
 fn unit(weights: &Weights, names: &[String], has_relu: bool) -> Result<Unit> {
-    let joined = |kind: fn(&str) -> String, part: &str| -> Result<Vec<f32>> {
-        let parts: Result<Vec<Tensor>> =
-            names.iter().map(|name| weights.get(&format!("{}.{part}", kind(name)))).collect();
-        Tensor::cat(&parts?, 0)?.flatten_all()?.to_vec1()
-    };
+    let joined = |kind, part| -> Result<Vec<f32>> { joined(weights, names, kind, part)?.flatten_all()?.to_vec1() };
     let bias = joined(depthwise, "bias")?;
     let slope = vec![if has_relu { 0.0 } else { 1.0 }; bias.len()];
     let epilogue = Epilogue { bias, slope };
